@@ -6,6 +6,7 @@ pub mod digest;
 pub mod event;
 pub mod ids;
 pub mod outcome;
+pub mod plan;
 pub mod secret;
 pub mod units;
 
@@ -17,5 +18,6 @@ pub use ids::{
     EntryNumber, EpochId, InvalidId, Lineage, MemberName, ObjectKey, PolicyName, RecoveryPointId, RepositoryId, RunId, SiteName, StepId, VaultId,
 };
 pub use outcome::{Outcome, Problem};
+pub use plan::{Action, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
 pub use secret::Secret;
 pub use units::ByteCount;

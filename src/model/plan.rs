@@ -1,0 +1,150 @@
+//! A plan: what is going to be done, decided and printable before anything is done.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntryNumber, EpochId, Lineage, MemberName, RecoveryPointId, RunId, StepId, Timestamp, VaultId};
+
+/// How the points of an epoch relate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EpochMode {
+    /// One point, stored without looking at earlier ones; restored sequentially.
+    Single,
+    /// Many points that share what did not change.
+    Rolling,
+}
+
+/// What an `epoch-open` entry will say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewEpoch {
+    /// Its name.
+    pub epoch: EpochId,
+    /// How its points relate.
+    pub mode: EpochMode,
+    /// The vault that its packs are encrypted to.
+    pub vault: VaultId,
+    /// Retention classes that share it.
+    pub classes: Vec<String>,
+    /// Until when its objects are locked, where the store locks.
+    pub retain_until: Option<Timestamp>,
+}
+
+/// Whether a restore may write into something that is not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overwrite {
+    /// The target is empty or absent; anything else is an error.
+    Refuse,
+    /// The person named the target: what the point holds replaces what is there, other things stay.
+    InPlace,
+}
+
+/// What one step does. A closed set; the executor has the only `match` that acts on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// Open an epoch in the record.
+    OpenEpoch {
+        /// Whose record.
+        lineage: Lineage,
+        /// What to open.
+        new: NewEpoch,
+    },
+    /// Read a source and store what is not stored yet.
+    Capture {
+        /// Which.
+        member: MemberName,
+        /// Under which lineage.
+        lineage: Lineage,
+        /// In which epoch.
+        epoch: EpochId,
+    },
+    /// Write pack lists, index, hints, the sealed part, and last the manifest.
+    Commit {
+        /// Whose record.
+        lineage: Lineage,
+        /// In which epoch.
+        epoch: EpochId,
+    },
+    /// Write a component of a point into a target and compare it with the manifest.
+    Restore {
+        /// From which point.
+        point: RecoveryPointId,
+        /// Which member.
+        member: MemberName,
+        /// Which of its components.
+        component: String,
+        /// Paths inside a tree; all of it when empty.
+        select: Vec<String>,
+        /// The directory to write to; for a member that is loaded by a command, absent.
+        directory: Option<PathBuf>,
+        /// Whether the target may hold something.
+        overwrite: Overwrite,
+    },
+    /// Bring a point to another location.
+    Copy {
+        /// Which.
+        point: RecoveryPointId,
+        /// From this location.
+        from: String,
+        /// To that one.
+        to: String,
+    },
+    /// Delete a closed epoch whose points are all expired.
+    Delete {
+        /// Whose.
+        lineage: Lineage,
+        /// Which.
+        epoch: EpochId,
+        /// The `expire` entry that allows it.
+        expire: EntryNumber,
+        /// At this location.
+        location: String,
+    },
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Unique within the plan.
+    pub id: StepId,
+    /// Steps that must have succeeded before.
+    pub needs: Vec<StepId>,
+    /// Steps that must have ended before, however.
+    pub after: Vec<StepId>,
+    /// What it does, for a person.
+    pub what: String,
+    /// What it does.
+    pub action: Action,
+}
+
+/// Ordered work. Steps come after those that they need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The run that this plan is for.
+    pub run: RunId,
+    /// What it is for, for a person.
+    pub what: String,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The ids of all steps, in order.
+    pub fn step_ids(&self) -> Vec<StepId> {
+        self.steps.iter().map(|step| step.id.clone()).collect()
+    }
+}
+
+/// Makes a step id from its parts.
+///
+/// # Panics
+/// When a part holds white space or control characters; names and numbers never do.
+pub fn step_id(parts: &[&str]) -> StepId {
+    parts.join("/").parse().expect("names and numbers make a valid step id")
+}

@@ -1,0 +1,117 @@
+//! The journal of a run: numbered objects in the control store, each written once. Format: docs/format/journal.md.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{OrchestratorError, state::JournalEvent};
+use crate::{
+    model::{RunId, Timestamp},
+    pipeline::hash::{MacKey, sha256},
+    repository::layout,
+    storage::{ErrorKind, ObjectStore, Put, PutOptions},
+};
+
+/// One numbered object of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalRecord {
+    /// Version of the format: 1.
+    pub format: u32,
+    /// The run.
+    pub run: RunId,
+    /// From 1, without gaps.
+    pub number: u64,
+    /// When it was written.
+    pub written: Timestamp,
+    /// What happened.
+    pub event: JournalEvent,
+}
+
+/// Writes the journal of one run. Whoever loses a put has lost the run to another process and stops.
+#[derive(Debug)]
+pub struct Journal {
+    store: Arc<dyn ObjectStore>,
+    run: RunId,
+    key: MacKey,
+    next: u64,
+}
+
+/// What a journal says, as far as it can be believed.
+#[derive(Debug)]
+pub struct JournalTail {
+    /// The events, in order.
+    pub records: Vec<JournalRecord>,
+    /// Why reading stopped before the end, if it did: the record after the last good one is not ours.
+    pub broken: Option<String>,
+}
+
+impl Journal {
+    /// A journal for a new run.
+    pub fn create(store: Arc<dyn ObjectStore>, run: RunId, key: MacKey) -> Journal {
+        Journal { store, run, key, next: 1 }
+    }
+
+    /// Goes on after what [`read`] found.
+    pub fn resume(store: Arc<dyn ObjectStore>, run: RunId, key: MacKey, tail: &JournalTail) -> Journal {
+        Journal { store, run, key, next: tail.records.len() as u64 + 1 }
+    }
+
+    /// Appends an event; once this returns the event survives a crash.
+    ///
+    /// # Errors
+    /// [`OrchestratorError::LostRun`] when another process wrote this number; else the store's.
+    pub async fn append(&mut self, event: JournalEvent, now: Timestamp) -> Result<(), OrchestratorError> {
+        let record = JournalRecord { format: 1, run: self.run.clone(), number: self.next, written: now, event };
+        let line = serde_json::to_string(&record).expect("journal records are plain data");
+        let body = Bytes::from(format!("{line}\n{}\n", hex::encode(self.key.mac(line.as_bytes()))));
+        let options = PutOptions { sha256: sha256(&body), retain_until: None };
+        let key = layout::journal(&self.run, self.next);
+        let put = self.store.put_new(&key, body.clone(), &options).await.map_err(OrchestratorError::journal(&self.run))?;
+        // A retry whose first try was stored finds its own bytes.
+        let ours = put == Put::Created || self.store.get(&key, None).await.map_err(OrchestratorError::journal(&self.run))? == body;
+        if !ours {
+            return Err(OrchestratorError::LostRun { run: self.run.clone() });
+        }
+        self.next += 1;
+        Ok(())
+    }
+}
+
+fn parse(bytes: &[u8], run: &RunId, number: u64, key: &MacKey) -> Result<JournalRecord, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let (line, mac) = text.strip_suffix('\n').and_then(|t| t.split_once('\n')).ok_or("it has not two lines")?;
+    let mac = hex::decode(mac).map_err(|_| "its MAC is not hex")?;
+    if !key.verify(line.as_bytes(), &mac) {
+        return Err("its MAC is not ours");
+    }
+    let record: JournalRecord = serde_json::from_str(line).map_err(|_| "it is of an unknown form")?;
+    match record.format == 1 && record.run == *run && record.number == number {
+        true => Ok(record),
+        false => Err("it is of another run or number"),
+    }
+}
+
+/// Reads the journal of a run from 1 upwards until a number is missing or not ours.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<JournalTail, OrchestratorError> {
+    let mut tail = JournalTail { records: Vec::new(), broken: None };
+    loop {
+        let number = tail.records.len() as u64 + 1;
+        let bytes = match store.get(&layout::journal(run, number), None).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(tail),
+            Err(error) => return Err(OrchestratorError::journal(run)(error)),
+        };
+        match parse(&bytes, run, number, key) {
+            Ok(record) => tail.records.push(record),
+            Err(why) => {
+                tail.broken = Some(format!("journal record {number}: {why}"));
+                return Ok(tail);
+            }
+        }
+    }
+}

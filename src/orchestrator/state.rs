@@ -1,0 +1,161 @@
+//! The life of a step and of a run: two small state machines, and the only way from one state to the next.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{output::Output, process::Process};
+use crate::model::{Outcome, Plan, Problem, StepId};
+
+/// What the journal says happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum JournalEvent {
+    /// The run began with this plan.
+    RunStarted {
+        /// The plan.
+        plan: Plan,
+        /// Who runs it.
+        process: Process,
+    },
+    /// Another process of this machine goes on with it.
+    Resumed {
+        /// Who runs it now.
+        process: Process,
+    },
+    /// A step is about to be done.
+    StepStarted {
+        /// Which.
+        step: StepId,
+    },
+    /// Something that was reached inside a step and need not be done again.
+    Checkpoint {
+        /// Which step.
+        step: StepId,
+        /// What was reached.
+        output: Output,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Which.
+        step: StepId,
+        /// How.
+        outcome: Outcome,
+        /// What later steps need of it.
+        output: Output,
+    },
+    /// The run ended.
+    RunEnded {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// Where a step is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepState {
+    /// Not begun.
+    Waiting,
+    /// Begun; after a crash: begun and not known to have ended. Every step is safe to run again.
+    Started,
+    /// Ended.
+    Ended(Outcome, Output),
+}
+
+/// An event that cannot follow what came before: the journal was written by something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot follow: {why}")]
+pub struct IllegalEvent {
+    /// The event.
+    pub event: String,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// A run, as its journal tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    /// The plan.
+    pub plan: Plan,
+    /// Who runs it, last.
+    pub process: Process,
+    /// Each step of the plan.
+    pub steps: BTreeMap<StepId, StepState>,
+    /// Checkpoints, in order.
+    pub checkpoints: Vec<(StepId, Output)>,
+    /// How it ended, if it has.
+    pub ended: Option<Outcome>,
+}
+
+impl RunState {
+    /// The state after the first event of a journal.
+    ///
+    /// # Errors
+    /// When that is not a `run-started`.
+    pub fn begin(event: JournalEvent) -> Result<RunState, IllegalEvent> {
+        let JournalEvent::RunStarted { plan, process } = event else {
+            return Err(IllegalEvent { event: format!("{event:?}"), why: "a run begins with run-started" });
+        };
+        let steps = plan.steps.iter().map(|step| (step.id.clone(), StepState::Waiting)).collect();
+        Ok(RunState { plan, process, steps, checkpoints: Vec::new(), ended: None })
+    }
+
+    /// The state after one more event.
+    ///
+    /// # Errors
+    /// When the event cannot follow.
+    pub fn next(mut self, event: JournalEvent) -> Result<RunState, IllegalEvent> {
+        let illegal = |event: &JournalEvent, why| IllegalEvent { event: format!("{event:?}"), why };
+        if self.ended.is_some() {
+            return Err(illegal(&event, "the run has ended"));
+        }
+        match &event {
+            JournalEvent::RunStarted { .. } => return Err(illegal(&event, "the run has begun")),
+            JournalEvent::Resumed { process } => self.process = process.clone(),
+            JournalEvent::Checkpoint { step, output } => self.checkpoints.push((step.clone(), output.clone())),
+            JournalEvent::RunEnded { outcome } => self.ended = Some(outcome.clone()),
+            JournalEvent::StepStarted { step } => match self.steps.get_mut(step) {
+                Some(state @ (StepState::Waiting | StepState::Started)) => *state = StepState::Started,
+                Some(StepState::Ended(..)) => return Err(illegal(&event, "the step has ended")),
+                None => return Err(illegal(&event, "the plan has no such step")),
+            },
+            JournalEvent::StepEnded { step, outcome, output } => match self.steps.get_mut(step) {
+                Some(state @ StepState::Started) => *state = StepState::Ended(outcome.clone(), output.clone()),
+                Some(_) => return Err(illegal(&event, "the step is not running")),
+                None => return Err(illegal(&event, "the plan has no such step")),
+            },
+        }
+        Ok(self)
+    }
+
+    /// How the run ends when nothing is left to do: the worst of its steps.
+    pub fn outcome(&self) -> Outcome {
+        let mut missing = Vec::new();
+        let mut worst: Option<&Outcome> = None;
+        let rank = |outcome: &Outcome| match outcome {
+            Outcome::Stuck { .. } => 3,
+            Outcome::Cancelled { .. } => 2,
+            Outcome::Failed { .. } => 1,
+            Outcome::Succeeded | Outcome::Incomplete { .. } => 0,
+        };
+        for (id, state) in &self.steps {
+            match state {
+                StepState::Ended(Outcome::Succeeded, _) => {}
+                StepState::Ended(Outcome::Incomplete { missing: parts }, _) => missing.extend(parts.iter().cloned()),
+                StepState::Ended(outcome, _) if worst.is_none_or(|w| rank(outcome) > rank(w)) => worst = Some(outcome),
+                StepState::Ended(..) => {}
+                StepState::Waiting | StepState::Started => {
+                    missing.push(Problem { subject: id.to_string(), what: "it was not done".to_owned() });
+                }
+            }
+        }
+        match worst {
+            Some(outcome) => outcome.clone(),
+            None if missing.is_empty() => Outcome::Succeeded,
+            None => {
+                missing.truncate(1000);
+                Outcome::Incomplete { missing }
+            }
+        }
+    }
+}
