@@ -1,0 +1,68 @@
+//! Directory trees: walked in canonical order, read, written and compared.
+
+mod apply;
+mod attributes;
+mod beneath;
+mod compare;
+mod excludes;
+mod listing;
+mod read;
+mod walk;
+mod write;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use compare::{Comparison, compare};
+pub use read::{Content, Stability};
+pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
+pub use write::{FileSlot, TreeWriter, Written};
+
+use super::{Capture, Component, Shape, Sink, Source, SourceError, Target};
+use crate::model::Context;
+
+/// What a restore does with what is already at its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overwrite {
+    /// It goes to an empty place only.
+    Refuse,
+    /// It replaces what has the same name and leaves all else.
+    InPlace,
+}
+
+/// A directory as a source with one component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesSource {
+    /// What to read.
+    pub options: FilesOptions,
+}
+
+impl FilesSource {
+    /// The name of its only component.
+    pub const COMPONENT: &'static str = "tree";
+}
+
+impl Source for FilesSource {
+    fn kind(&self) -> &'static str {
+        "files"
+    }
+
+    fn components(&self, _ctx: &Context) -> Result<Vec<Component>, SourceError> {
+        Tree::open(&self.options)?;
+        Ok(vec![Component { name: FilesSource::COMPONENT.to_owned(), shape: Shape::Tree }])
+    }
+
+    fn capture(&self, _component: &Component, _ctx: &Context) -> Result<Capture, SourceError> {
+        Ok(Capture::Tree(Tree::open(&self.options)?))
+    }
+
+    fn sink(&self, _component: &Component, target: &Target, _ctx: &Context) -> Result<Sink, SourceError> {
+        let (path, overwrite): (PathBuf, Overwrite) = match target {
+            Target::Directory { path, overwrite } => (path.clone(), *overwrite),
+            Target::Own => return Err(SourceError::WrongTarget { kind: "files", target: "to where it came from without naming it" }),
+        };
+        Ok(Sink::Tree(TreeWriter::create(&path, overwrite)?))
+    }
+}

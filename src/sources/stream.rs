@@ -1,0 +1,126 @@
+//! Streams of bytes out of a source and into a target, whose ends say whether they were whole.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Overwrite, SourceError};
+use crate::model::{ByteCount, Timestamp};
+
+/// What is known of a stream once it has ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEnd {
+    /// Nothing that the source acknowledged before this instant is missing.
+    pub consistent_from: Timestamp,
+    /// Nothing later than this instant is contained.
+    pub consistent_to: Timestamp,
+    /// Where the source's own log stood, in its own words.
+    pub position: Option<String>,
+    /// Versions of what took part, by name.
+    pub versions: BTreeMap<String, String>,
+    /// How much was read.
+    pub bytes: ByteCount,
+}
+
+type End<T> = Box<dyn FnOnce() -> Result<T, SourceError> + Send>;
+
+/// A component's bytes. The end of the reading says nothing: only `finish` tells whether they are whole. Dropping it abandons the capture.
+pub struct StreamCapture {
+    reader: Box<dyn Read + Send>,
+    end: End<StreamEnd>,
+}
+
+impl StreamCapture {
+    /// A stream of `reader`'s bytes, of which `end` tells, after the reader is dropped, whether they were whole.
+    pub fn new(reader: impl Read + Send + 'static, end: impl FnOnce() -> Result<StreamEnd, SourceError> + Send + 'static) -> StreamCapture {
+        StreamCapture { reader: Box::new(reader), end: Box::new(end) }
+    }
+
+    /// Says whether everything was read. To be called after the end of the bytes, or after an error of the reading, whose cause it then names.
+    pub fn finish(self) -> Result<StreamEnd, SourceError> {
+        drop(self.reader);
+        (self.end)()
+    }
+}
+
+impl Read for StreamCapture {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+impl fmt::Debug for StreamCapture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamCapture(…)")
+    }
+}
+
+/// Takes a component's bytes. Only `finish` tells whether the target has them. Dropping it abandons the restore; the target must
+/// not take that for the end of the bytes.
+pub struct StreamSink {
+    writer: Box<dyn Write + Send>,
+    end: End<()>,
+}
+
+impl StreamSink {
+    /// A sink that hands its bytes to `writer`, and of which `end` tells, after the writer is dropped, whether they arrived.
+    pub fn new(writer: impl Write + Send + 'static, end: impl FnOnce() -> Result<(), SourceError> + Send + 'static) -> StreamSink {
+        StreamSink { writer: Box::new(writer), end: Box::new(end) }
+    }
+
+    /// A sink into a new file of `directory`, which is made when it does not exist.
+    pub fn file(directory: &Path, name: &str, overwrite: Overwrite) -> Result<StreamSink, SourceError> {
+        if name.is_empty() || name.contains(['/', '\0']) || matches!(name, "." | "..") {
+            return Err(SourceError::UnsafePath { path: name.to_owned() });
+        }
+        let io_error = |doing, path: &Path| {
+            let path = path.display().to_string();
+            move |source| SourceError::Io { doing, path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_error("make the directory", directory))?;
+        let path = directory.join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).mode(0o600);
+        match overwrite {
+            Overwrite::Refuse => options.create_new(true),
+            Overwrite::InPlace => options.create(true).truncate(true),
+        };
+        let file = options.open(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => SourceError::NotEmpty { path: path.display().to_string() },
+            _ => io_error("create", &path)(source),
+        })?;
+        let kept: File = file.try_clone().map_err(io_error("create", &path))?;
+        Ok(StreamSink::new(file, move || kept.sync_all().map_err(io_error("sync", &path))))
+    }
+
+    /// Ends the bytes, and says whether the target has them all. After an error of the writing it names the cause.
+    pub fn finish(mut self) -> Result<(), SourceError> {
+        let flushed = self.writer.flush();
+        drop(self.writer);
+        (self.end)()?;
+        flushed.map_err(|source| SourceError::Io { doing: "write to", path: "the target".to_owned(), source })
+    }
+}
+
+impl Write for StreamSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl fmt::Debug for StreamSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamSink(…)")
+    }
+}
