@@ -1,5 +1,23 @@
 //! What the user wrote, resolved into what the code uses.
 
+mod check;
+pub mod error;
+pub mod file;
+pub mod load;
+mod resolve;
+pub mod resolved;
+pub mod schedule;
+pub mod span;
 pub mod store;
+mod tree;
 
+pub use error::{ConfigError, ConfigProblem, nearest};
+pub use file::{EpochChoice, Need};
+pub use load::{EXAMPLE, load, parse, schema};
+pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Policy, SourceConfig};
+pub use schedule::Schedule;
+pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Reading a configuration: text, then places, schema, types, and meaning, until something is wrong.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigError, ConfigProblem, check::check, file::File, resolve, tree::Node};
+
+/// The JSON Schema of the configuration file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+/// The explained default configuration: every key with its meaning.
+pub const EXAMPLE: &str = include_str!("../../config/default.yaml");
+
+/// Reads the configuration at `path`; `state_dir` is where state lies when the file does not say.
+///
+/// # Errors
+/// [`ConfigError::Read`], or [`ConfigError::Invalid`] with all problems of the first stage that found any.
+pub fn load(path: &Path, state_dir: PathBuf) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(&text, path, state_dir).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+}
+
+/// Parses the text of a configuration that stands at `path`.
+///
+/// # Errors
+/// All problems of the first stage that found any.
+pub fn parse(text: &str, path: &Path, state_dir: PathBuf) -> Result<Config, Vec<ConfigProblem>> {
+    let tree: Node = read(text)?;
+    let problems = check(&tree, &schema(), holds_secret);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let file: File = read(text)?;
+    resolve::resolve(file, &resolve::Place { path, tree: &tree, state_dir })
+}
+
+/// Values of environment variables are never printed, wherever they stand by mistake.
+fn holds_secret(path: &[String]) -> bool {
+    path.iter().any(|part| part == "env" || part == "env_files")
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Vec<ConfigProblem>> {
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let at = error.location();
+        let star = matches!(error.without_snippet(), serde_saphyr::Error::UnknownAnchor { .. });
+        let message = serde_saphyr::Error::render_with_options(&error, Default::default());
+        let first = message.lines().next().unwrap_or("not valid YAML").to_owned();
+        let what = if star { "a text that begins with '*' needs quotes".to_owned() } else { first };
+        vec![ConfigProblem { line: at.map_or(1, |at| at.line()), column: at.map_or(1, |at| at.column()), path: String::new(), what }]
+    })
+}

@@ -1,0 +1,97 @@
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+fn problems(text: &str) -> Vec<String> {
+    match parse(text, Path::new("/etc/hourglass/hourglass.yaml"), PathBuf::from("/state")) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn every_file_in_config_parses() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            load(&path, PathBuf::from("/state")).unwrap_or_else(|error| panic!("{error}"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4);
+}
+
+/// With `HOURGLASS_UPDATE` set, writes it anew.
+#[test]
+fn the_schema_that_is_checked_in_is_the_one_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/schema.json");
+    let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("HOURGLASS_UPDATE").is_some() {
+        std::fs::write(path, &now).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), now, "run the tests once with HOURGLASS_UPDATE=1");
+}
+
+#[test]
+fn the_default_explains_every_key_of_the_schema() {
+    let schema = schema();
+    let all = std::iter::once(&schema).chain(schema["$defs"].as_object().unwrap().values());
+    let keys = all.filter_map(|part| part["properties"].as_object()).flat_map(|properties| properties.keys());
+    let missing: Vec<_> = keys.filter(|key| !EXAMPLE.contains(&format!("{key}:"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_the_file_and_defaults_are_filled_in() {
+    let text = "site: a\nlocations: {primary: {url: /r}}\ncontrol: {url: /c}\ncapture_key_file: capture.key\n\
+                sources: {f: {files: {path: data}}}\npolicies: {p: {members: {f: required}}}\n";
+    let config = parse(text, Path::new("/etc/hourglass/hourglass.yaml"), PathBuf::from("/state")).unwrap();
+    assert_eq!(config.capture_key_file, Path::new("/etc/hourglass/capture.key"));
+    assert_eq!(config.state_dir, Path::new("/state"));
+    let policy = &config.policies[&"p".parse().unwrap()];
+    assert_eq!((policy.generation, policy.keep, policy.epoch), (1, None, EpochConfig::default()));
+    assert_eq!(config.lineage(&"p".parse().unwrap()).unwrap().to_string(), "p@a/1");
+}
+
+#[test]
+fn all_slips_in_keys_and_types_are_said_at_once_with_their_places() {
+    let text = "site: a\nlocation: {}\nlocations:\n  primary: { url: /r, path_style: \"yes\" }\ncontrol: { url: /c }\npolicies:\n  p:\n    members: { f: requierd }\n    generation: 0\n";
+    assert_eq!(
+        problems(text),
+        [
+            "1:1: missing key \"capture_key_file\"",
+            "2:1: unknown key \"location\"; did you mean \"locations\"?",
+            "4:35: locations.primary.path_style: expected true or false, found \"yes\"",
+            "8:19: policies.p.members.f: expected one of required, optional, found \"requierd\"; did you mean \"required\"?",
+            "9:17: policies.p.generation: expected a number from 1 to 4294967295, found 0",
+        ]
+    );
+}
+
+#[test]
+fn all_wrong_meanings_are_said_at_once_with_their_places() {
+    let text = "site: Bad_Name\nlocations:\n  primery: { url: /r, lock: compliance }\ncontrol: { url: \"ftp://x\" }\ncapture_key_file: k\n\
+                sources: { events: {} }\npolicies:\n  p:\n    members: { event: required }\n    rpo: 1 hour\n    schedule: \"0 25 * * *\"\n    time_zone: Europe/Brusels\n";
+    assert_eq!(
+        problems(text),
+        [
+            "1:7: site: \"Bad_Name\" is not a valid site name: use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
+            "3:3: locations: missing key \"primary\": the location that backups go to; is \"primery\" meant?",
+            "3:29: locations.primery.lock: only s3:// stores have this key, and the URL is file:///r",
+            "4:17: control.url: \"ftp://x\" is not a valid store URL: use file:///absolute/path, s3://bucket/prefix or azure://account/container/prefix",
+            "6:20: sources.events: give exactly one kind of source: files or command",
+            "9:23: policies.p.members.event: there is no source \"event\"; did you mean \"events\"?",
+            "10:10: policies.p.rpo: \"1 hour\" is not a duration; write a number and one of s, m, h, d, w, for example 90s or 7d",
+            "11:15: policies.p.schedule: \"25\" is not a valid hour; use 0 to 23, *, ranges (1-5), lists (1,3) and steps (*/15)",
+            "12:16: policies.p.time_zone: \"Europe/Brusels\" is not a known time zone; use a name such as Europe/Brussels or UTC",
+        ]
+    );
+}
+
+#[test]
+fn values_of_environment_variables_are_never_printed() {
+    let text = "site: a\nlocations: {primary: {url: /r}}\ncontrol: {url: /c}\ncapture_key_file: k\n\
+                sources: {f: {command: {dump: [x], load: [y], env: {PIN: 4711}}}}\n";
+    assert_eq!(problems(text), ["5:58: sources.f.command.env.PIN: expected a text, found something else; put it in quotes"]);
+}
