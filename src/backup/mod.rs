@@ -1,1 +1,38 @@
-//! To come.
+//! Forwards: sources are read, cut, compressed, encrypted and put; the manifest goes last.
+//!
+//! `plan` decides from facts; `capture` stores one member (`scan` and `text` read it, `segment` cuts a tree's map, `assemble` and `finish`
+//! fill packs and draw the map); `commit` writes the point. It must not know how a run is journalled.
+
+pub mod assemble;
+pub mod capture;
+pub mod commit;
+pub mod destination;
+mod error;
+pub mod facts;
+pub mod finish;
+pub mod plan;
+pub mod scan;
+pub mod segment;
+pub mod text;
+
+pub use error::BackupError;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{EpochId, Sha256},
+    repository::packlist::PackInfo,
+};
+
+/// What a run has put so far that a later run of the same epoch may use, were this one to end here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Packs that the store acknowledged since the last checkpoint.
+    pub packs: Vec<PackInfo>,
+    /// Their chunks.
+    pub index: Vec<Sha256>,
+    /// Segments that are stored.
+    pub hints: Vec<Sha256>,
+}

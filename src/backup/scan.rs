@@ -13,12 +13,11 @@ use super::{
     assemble::{Draft, DraftLines, Piece},
     destination::Destination,
     finish::HintSeed,
-    progress::Progress,
     segment::Segment,
     text::SegmentText,
 };
 use crate::{
-    model::{Context, Problem, Sha256},
+    model::{Context, Problem, Progress, Sha256},
     pipeline::{
         chunk::{ChunkSizes, Chunker, FixedChunker},
         hash::Sha256Hasher,

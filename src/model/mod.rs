@@ -7,6 +7,7 @@ pub mod event;
 pub mod ids;
 pub mod outcome;
 pub mod plan;
+pub mod progress;
 pub mod secret;
 pub mod units;
 
@@ -19,5 +20,6 @@ pub use ids::{
 };
 pub use outcome::{Outcome, Problem};
 pub use plan::{Action, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
+pub use progress::Progress;
 pub use secret::Secret;
 pub use units::ByteCount;

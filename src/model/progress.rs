@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::{ByteCount, Event, Observer, StepId};
+use super::{ByteCount, Event, Observer, StepId};
 
 const INTERVAL: Duration = Duration::from_millis(200);
 

@@ -1,0 +1,196 @@
+//! Reads packs of one point, whole or in part, from the first location that has them as they should be.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+
+use super::RestoreError;
+use crate::{
+    model::{EpochId, Lineage, Sha256},
+    pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity},
+    repository::layout,
+    storage::ObjectStore,
+};
+
+/// Decrypted packs that are kept for the next window.
+const KEPT_MAX: usize = 3;
+/// Where an age header with one stanza surely ends.
+const HEADER_MAX: u64 = 1024;
+/// Reading a gap is cheaper than another request, up to this.
+const GAP_MAX: u64 = 512 << 10;
+
+/// One place that holds copies of objects.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// As the configuration calls it.
+    pub name: String,
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+}
+
+/// Reads the packs of one point.
+#[derive(Debug)]
+pub struct PackReader {
+    /// Where to look, in this order.
+    pub locations: Vec<Location>,
+    /// Whose packs.
+    pub lineage: Lineage,
+    /// Of which epoch.
+    pub epoch: EpochId,
+    /// Opens them.
+    pub vault: Arc<VaultIdentity>,
+    /// Sizes of all packs that the manifest's lists name.
+    pub sizes: HashMap<Sha256, u64>,
+    /// Threads that compute.
+    pub pool: CpuPool,
+    /// Bytes in memory.
+    pub budget: Budget,
+    kept: Mutex<VecDeque<(Sha256, OpenPack)>>,
+    fetched: AtomicU64,
+}
+
+/// Stretches of a pack's frames, by where they begin in the decrypted pack.
+#[derive(Debug)]
+pub enum Frames {
+    /// All of it.
+    Whole(OpenPack),
+    /// Parts, in ascending order, without overlap.
+    Parts(Vec<(u64, Bytes)>),
+}
+
+impl Frames {
+    /// The frames at a place.
+    ///
+    /// # Errors
+    /// When the place lies outside what was read: a map points where it may not.
+    pub fn at(&self, offset: u64, length: u64) -> Result<Bytes, PipelineError> {
+        match self {
+            Frames::Whole(pack) => pack.at(crate::pipeline::Placement { offset, length }),
+            Frames::Parts(parts) => {
+                let outside = PipelineError::Length("a map points behind the end of a pack");
+                let Some((start, bytes)) = parts.iter().rev().find(|(start, _)| *start <= offset) else { return Err(outside) };
+                let from = usize::try_from(offset - start).ok();
+                let range = from.and_then(|from| Some(from..from.checked_add(usize::try_from(length).ok()?)?));
+                range.filter(|range| range.end <= bytes.len()).map(|range| bytes.slice(range)).ok_or(outside)
+            }
+        }
+    }
+}
+
+impl PackReader {
+    /// A reader with nothing read.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing, named by its type")]
+    pub fn new(
+        locations: Vec<Location>,
+        lineage: Lineage,
+        epoch: EpochId,
+        vault: Arc<VaultIdentity>,
+        sizes: HashMap<Sha256, u64>,
+        pool: CpuPool,
+        budget: Budget,
+    ) -> PackReader {
+        PackReader { locations, lineage, epoch, vault, sizes, pool, budget, kept: Mutex::default(), fetched: AtomicU64::new(0) }
+    }
+
+    /// Bytes that were fetched from stores so far.
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    fn kept(&self, pack: Sha256) -> Option<OpenPack> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(sha256, _)| *sha256 == pack).map(|(_, open)| open.clone())
+    }
+
+    fn keep(&self, pack: Sha256, open: OpenPack) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((pack, open));
+    }
+
+    /// Reads the given places of a pack: `(offset, length)` in the decrypted pack. Reads the whole pack when that is cheaper.
+    ///
+    /// # Errors
+    /// When no location has the pack as it should be.
+    pub async fn frames(&self, pack: Sha256, mut places: Vec<(u64, u64)>) -> Result<Frames, RestoreError> {
+        if let Some(open) = self.kept(pack) {
+            return Ok(Frames::Whole(open));
+        }
+        let size = *self.sizes.get(&pack).ok_or(RestoreError::UnknownPack(pack))?;
+        places.sort_unstable();
+        let mut spans: Vec<(u64, u64)> = Vec::new();
+        for (offset, length) in places {
+            match spans.last_mut() {
+                Some((start, long)) if offset <= *start + *long + GAP_MAX => *long = (*long).max((offset - *start).saturating_add(length)),
+                _ => spans.push((offset, length)),
+            }
+        }
+        let wanted: u64 = spans.iter().map(|(_, length)| *length).fold(0, u64::saturating_add);
+        if wanted.saturating_mul(2) > size {
+            return self.whole(pack, size).await.map(Frames::Whole);
+        }
+        self.from_any(pack, async |location| self.parts(location, pack, size, &spans).await).await.map(Frames::Parts)
+    }
+
+    /// Reads a whole pack and keeps it for a while.
+    async fn whole(&self, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
+        let open = self.from_any(pack, async |location| self.open(location, pack, size).await).await?;
+        self.keep(pack, open.clone());
+        Ok(open)
+    }
+
+    async fn open(&self, location: &Location, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
+        let sealed = location.store.get(&layout::pack(&self.lineage, &self.epoch, pack), None).await?;
+        self.fetched.fetch_add(size, Ordering::Relaxed);
+        Ok(OpenPack::open_on(&self.pool, sealed, pack, Arc::clone(&self.vault)).await?)
+    }
+
+    async fn parts(&self, location: &Location, pack: Sha256, size: u64, spans: &[(u64, u64)]) -> Result<Vec<(u64, Bytes)>, RestoreError> {
+        let key = layout::pack(&self.lineage, &self.epoch, pack);
+        let prefix = location.store.get(&key, Some(0..HEADER_MAX.min(size))).await?;
+        self.fetched.fetch_add(prefix.len() as u64, Ordering::Relaxed);
+        let header = SealedHeader::parse(&prefix, self.vault.as_ref())?;
+        let mut parts = Vec::new();
+        for (offset, length) in spans {
+            let range = header.cipher_range(*offset..offset.saturating_add(*length), size)?;
+            let blocks = location.store.get(&key, Some(range.bytes.clone())).await?;
+            self.fetched.fetch_add(blocks.len() as u64, Ordering::Relaxed);
+            let plain = header.key.open_range(&blocks, range.first_block, range.is_last)?;
+            let whole = Bytes::from(plain);
+            let skip = usize::try_from(range.skip).unwrap_or(usize::MAX).min(whole.len());
+            let end = skip.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX)).min(whole.len());
+            parts.push((*offset, whole.slice(skip..end)));
+        }
+        Ok(parts)
+    }
+
+    /// Tries every location in order; a copy that is missing or damaged is passed over.
+    async fn from_any<T>(&self, pack: Sha256, read: impl AsyncFn(&Location) -> Result<T, RestoreError>) -> Result<T, RestoreError> {
+        let mut tried = Vec::new();
+        for location in &self.locations {
+            match read(location).await {
+                Ok(done) => return Ok(done),
+                Err(error) => tried.push(format!("{}: {}", location.name, chain(&error))),
+            }
+        }
+        Err(RestoreError::Nowhere { key: layout::pack(&self.lineage, &self.epoch, pack), tried: tried.join("; ") })
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! Restores a component that is a tree: all of it, or the paths that were asked for.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use super::{
+    RestoreError,
+    fetch::PackReader,
+    maps::segment_lines,
+    window::{self, write_window},
+};
+use crate::{
+    model::{Context, Outcome, Overwrite, Problem, Progress},
+    pipeline::{Sha256Hasher, sha256},
+    repository::{map::TreeLine, sealed::SealedComponent},
+    sources::{EntryKind, TreeEntry, TreeWriter},
+};
+
+/// Problems that are named; more are counted.
+const PROBLEMS_MAX: usize = 1000;
+
+/// What came back.
+#[derive(Debug)]
+pub struct TreeRestored {
+    /// How it went, comparison included.
+    pub outcome: Outcome,
+    /// Entries written.
+    pub items: u64,
+    /// Bytes of content written.
+    pub bytes: u64,
+    /// What a person may want to know.
+    pub notes: Vec<Problem>,
+}
+
+/// Which paths of a tree are wanted.
+#[derive(Debug)]
+pub struct Selection(Vec<Vec<u8>>);
+
+impl Selection {
+    /// These paths and what lies below them; all when there is none. Slashes at the ends do not count.
+    pub fn new(paths: &[String]) -> Selection {
+        Selection(paths.iter().map(|path| path.trim_matches('/').as_bytes().to_vec()).collect())
+    }
+
+    fn wants(&self, path: &[u8]) -> bool {
+        let below = |root: &Vec<u8>| root.is_empty() || path == root || (path.starts_with(root) && path.get(root.len()) == Some(&b'/'));
+        self.0.is_empty() || self.0.iter().any(below)
+    }
+
+    fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Writes the tree into `target`, and compares what is there then with the manifest.
+///
+/// # Errors
+/// When it cannot be read from the repository or not be written. What differs is in the outcome.
+pub async fn restore_tree(
+    component: &SealedComponent,
+    select: &Selection,
+    target: &Path,
+    overwrite: Overwrite,
+    packs: &PackReader,
+    mut progress: Progress,
+    ctx: &Context,
+) -> Result<TreeRestored, RestoreError> {
+    let (path, pool) = (target.to_owned(), packs.pool.clone());
+    let writer = Arc::new(pool.run(move || TreeWriter::create(&path, overwrite)).await??);
+    let mut restored = TreeRestored { outcome: Outcome::Succeeded, items: 0, bytes: 0, notes: Vec::new() };
+    let mut problems = Vec::new();
+    let mut digest = Sha256Hasher::new();
+    let mut waiting: Vec<TreeLine> = Vec::new();
+    let mut firsts = BTreeSet::new();
+    let last = component.segments.len().saturating_sub(1);
+    for (i, segment) in component.segments.iter().enumerate() {
+        if ctx.cancel.is_draining() {
+            return Err(RestoreError::Cancelled);
+        }
+        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+        digest.update(format!("{}\n", listing(&lines)).as_bytes());
+        waiting.extend(choose(lines, select, &mut firsts));
+        let bytes: u64 = waiting.iter().flat_map(|line| &line.runs).map(|run| run.size).sum();
+        if bytes < window::BYTES_MAX && waiting.len() < window::LINES_MAX && i != last {
+            continue;
+        }
+        let end = write_window(std::mem::take(&mut waiting), packs, &writer).await?;
+        progress.add(end.bytes, end.items);
+        restored.bytes += end.bytes;
+        restored.items += end.items;
+        problems.extend(end.problems);
+    }
+    progress.flush();
+    if digest.finish() != component.digest {
+        return Err(RestoreError::Different { what: format!("the listing of {}", component.name) });
+    }
+    let writer = Arc::into_inner(writer).expect("every window has ended");
+    let written = packs.pool.run(move || writer.finish()).await??;
+    problems.extend(written.problems);
+    restored.notes = written.notes;
+    let compared = compare_attributes(component, select, target, packs).await?;
+    problems.extend(compared);
+    restored.conclude(problems);
+    Ok(restored)
+}
+
+impl TreeRestored {
+    fn conclude(&mut self, mut problems: Vec<Problem>) {
+        if problems.is_empty() {
+            return;
+        }
+        let unnamed = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
+        if unnamed > 0 {
+            problems.push(Problem { subject: "the tree".to_owned(), what: format!("{unnamed} further problems") });
+        }
+        self.outcome = Outcome::Incomplete { missing: problems };
+    }
+}
+
+fn listing(lines: &[TreeLine]) -> crate::model::Sha256 {
+    let text: Vec<u8> = lines.iter().flat_map(|line| line.entry.canonical_line()).collect();
+    sha256(&text)
+}
+
+/// The wanted lines. A hard link whose first name is not wanted becomes a problem of the comparison, so it is made a file of its own:
+/// its first name's content is found when that line passes, which is always before.
+fn choose(lines: Vec<TreeLine>, select: &Selection, kept: &mut BTreeSet<Vec<u8>>) -> Vec<TreeLine> {
+    if select.is_all() {
+        return lines;
+    }
+    let mut chosen = Vec::new();
+    for line in lines {
+        if select.wants(&line.entry.path) {
+            kept.insert(line.entry.path.clone());
+            chosen.push(line);
+        }
+    }
+    chosen
+}
+
+/// Compares names, types and attributes of the target with the map, line by line; contents were read back when they were written.
+async fn compare_attributes(
+    component: &SealedComponent,
+    select: &Selection,
+    target: &Path,
+    packs: &PackReader,
+) -> Result<Vec<Problem>, RestoreError> {
+    let mut expected: Vec<TreeEntry> = Vec::new();
+    for segment in &component.segments {
+        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+        let wanted = lines.into_iter().map(|line| line.entry).filter(|entry| select.wants(&entry.path));
+        expected.extend(wanted.map(|entry| TreeEntry { sha256: None, ..entry }).filter(|entry| !matches!(entry.kind, EntryKind::Special(_))));
+    }
+    let target = target.to_owned();
+    let comparison = packs.pool.run(move || crate::sources::files::compare(expected.into_iter(), &target)).await??;
+    Ok(comparison.problems)
+}
