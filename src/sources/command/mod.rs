@@ -1,9 +1,21 @@
 //! Any system through its own dump and load commands.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+mod process;
+mod stderr;
 
-use super::{Capture, Component, Shape, Sink, Source, SourceError, StreamCapture, StreamSink, Target};
-use crate::model::Context;
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use process::{Direction, Running, Start};
+use zeroize::Zeroizing;
+
+use super::{Capture, Component, Shape, Sink, Source, SourceError, StreamCapture, StreamEnd, StreamSink, Target};
+use crate::model::{ByteCount, Clock, Context, Secret, Timestamp};
 
 /// The value of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +52,8 @@ pub struct CommandSource {
     pub timeout: Option<Duration>,
     /// Whether a dump without a byte is right.
     pub allow_empty: bool,
+    /// Whether the load command may succeed without having read everything.
+    pub allow_unread: bool,
     /// What span of time a dump stands for.
     pub consistency: Consistency,
 }
@@ -49,13 +63,107 @@ impl CommandSource {
     pub const COMPONENT: &'static str = "dump";
 
     /// Starts the dump command. Its exit status decides, in `finish`, whether what was read is whole.
-    pub fn dump(&self, _ctx: &Context) -> Result<StreamCapture, SourceError> {
-        Err(SourceError::NoCommand { which: "dump" })
+    pub fn dump(&self, ctx: &Context) -> Result<StreamCapture, SourceError> {
+        let from = ctx.clock.now();
+        let running = self.start(&self.dump, Direction::Dump, ctx)?;
+        let first_byte = Arc::new(Mutex::new(None));
+        let reader = Output { running: running.clone(), clock: ctx.clock.clone(), first_byte: first_byte.clone() };
+        let (source, clock) = (self.clone(), ctx.clock.clone());
+        let end = move || {
+            let mut running = lock(&running);
+            let ended = running.finish()?;
+            if running.bytes == 0 && !source.allow_empty {
+                return Err(SourceError::EmptyOutput { program: source.dump[0].clone(), stderr: ended.stderr });
+            }
+            let first_byte = *first_byte.lock().expect("no holder of this lock panics");
+            let to = first_byte.filter(|_| source.consistency == Consistency::Snapshot).unwrap_or_else(|| clock.now());
+            let bytes = ByteCount(running.bytes);
+            Ok(StreamEnd { consistent_from: from, consistent_to: to, position: None, versions: BTreeMap::new(), bytes })
+        };
+        Ok(StreamCapture::new(reader, end))
     }
 
-    /// Starts the load command. Its exit status decides, in `finish`.
-    pub fn load(&self, _ctx: &Context) -> Result<StreamSink, SourceError> {
-        Err(SourceError::NoCommand { which: "load" })
+    /// Starts the load command. Its exit status decides, in `finish`; having read everything is part of it.
+    pub fn load(&self, ctx: &Context) -> Result<StreamSink, SourceError> {
+        let running = self.start(&self.load, Direction::Load, ctx)?;
+        let writer = Input { running: running.clone(), allow_unread: self.allow_unread };
+        let (program, allow_unread) = (self.load[0].clone(), self.allow_unread);
+        let end = move || {
+            let mut running = lock(&running);
+            let ended = running.finish()?;
+            if (running.closed || ended.unread > 0) && !allow_unread {
+                let taken = running.bytes - ended.unread;
+                return Err(SourceError::StoppedReading { program, taken, stderr: ended.stderr });
+            }
+            Ok(())
+        };
+        Ok(StreamSink::new(writer, end))
+    }
+
+    fn start(&self, argv: &[String], direction: Direction, ctx: &Context) -> Result<Arc<Mutex<Running>>, SourceError> {
+        let (mut env, mut secrets) = (Vec::new(), Vec::new());
+        for (name, value) in &self.env {
+            let value = match value {
+                EnvValue::Plain(text) => Secret::new(text.clone()),
+                EnvValue::SecretFile(path) => {
+                    let secret = secret(path)?;
+                    secrets.push(secret.clone());
+                    secret
+                }
+            };
+            env.push((name.clone(), value));
+        }
+        let start = Start { argv, direction, env, secrets, timeout: self.timeout, cancel: ctx.cancel.clone() };
+        Ok(Arc::new(Mutex::new(Running::start(start)?)))
+    }
+}
+
+/// The secret that a file holds.
+fn secret(path: &Path) -> Result<Secret, SourceError> {
+    let io_error = |source| SourceError::Io { doing: "read the secret in", path: path.display().to_string(), source };
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io_error)?);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+}
+
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().expect("no holder of this lock panics")
+}
+
+/// What a dump command writes.
+struct Output {
+    running: Arc<Mutex<Running>>,
+    clock: Arc<dyn Clock>,
+    first_byte: Arc<Mutex<Option<Timestamp>>>,
+}
+
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = lock(&self.running).read(buffer)?;
+        if count > 0 {
+            self.first_byte.lock().expect("no holder of this lock panics").get_or_insert_with(|| self.clock.now());
+        }
+        Ok(count)
+    }
+}
+
+/// What a load command reads.
+struct Input {
+    running: Arc<Mutex<Running>>,
+    allow_unread: bool,
+}
+
+impl Write for Input {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut running = lock(&self.running);
+        match running.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && running.closed && self.allow_unread => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

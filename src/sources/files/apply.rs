@@ -17,21 +17,15 @@ use rustix::{
 
 use super::{
     attributes::{Xattrs, path_at},
+    problems::{Problems, counted},
     write::Written,
 };
-use crate::{
-    model::Problem,
-    sources::{FileTime, TreeEntry, entry::display_path},
-};
-
-/// How many problems are told one by one.
-const LISTED: usize = 1000;
+use crate::sources::{FileTime, TreeEntry, entry::display_path};
 
 /// Sets attributes and remembers what could not be set.
 #[derive(Debug, Default)]
 pub(super) struct Applier {
-    problems: Mutex<Vec<Problem>>,
-    more_problems: AtomicU64,
+    problems: Mutex<Problems>,
     owners: AtomicU64,
 }
 
@@ -105,19 +99,13 @@ impl Applier {
     }
 
     pub(super) fn problem(&self, path: &[u8], what: String) {
-        let mut problems = self.problems.lock().expect("no holder of this lock panics");
-        match problems.len() < LISTED {
-            true => problems.push(Problem { subject: display_path(path), what }),
-            false => drop(self.more_problems.fetch_add(1, Ordering::Relaxed)),
-        }
+        self.problems.lock().expect("no holder of this lock panics").push(path, what);
     }
 
     pub(super) fn written(self, specials: u64) -> Written {
-        let mut problems = self.problems.into_inner().expect("no holder of this lock panics");
-        let all = |count: u64, what: &str| (count > 0).then(|| Problem { subject: format!("{count} entries"), what: what.to_owned() });
-        problems.extend(all(self.more_problems.into_inner(), "have further problems"));
-        let owners = all(self.owners.into_inner(), "belong to the user who restores, without setuid: only root can give files away");
-        let specials = all(specials, "are FIFOs, sockets or devices, which are listed and not made");
+        let problems = self.problems.into_inner().expect("no holder of this lock panics").into_vec();
+        let owners = counted(self.owners.into_inner(), "belong to the user who restores, without setuid: only root can give files away");
+        let specials = counted(specials, "are FIFOs, sockets or devices, which are listed and not made");
         Written { problems, notes: owners.into_iter().chain(specials).collect() }
     }
 }

@@ -6,6 +6,7 @@ mod beneath;
 mod compare;
 mod excludes;
 mod listing;
+mod problems;
 mod read;
 mod walk;
 mod write;

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustix::{
     fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat, seek},
     io::Errno,
@@ -16,7 +17,10 @@ use super::{
     beneath::{Missing, failed, split},
     walk::{Tree, Walked},
 };
-use crate::sources::{EntryKind, Extent, Identity, SourceError, entry::display_path};
+use crate::{
+    model::Sha256,
+    sources::{EntryKind, Extent, Identity, SourceError, entry::display_path},
+};
 
 /// How many stretches of data of one file are told apart; what lies behind the last is read as data, holes as zeros.
 const MAX_EXTENTS: usize = 16_384;
@@ -119,6 +123,26 @@ impl Content {
         self.identity.size
     }
 
+    /// Reads everything: the SHA-256 of the whole content, holes as zeros, as `sha256sum` tells it.
+    pub fn sha256(mut self) -> Result<(Sha256, Stability), SourceError> {
+        let mut hash = Context::new(&SHA256);
+        let mut buffer = vec![0; 256 << 10];
+        let zeros = vec![0; 256 << 10];
+        let mut done = 0;
+        while let Some(Extent { offset, length }) = self.extents.get(self.current).copied() {
+            feed_zeros(&mut hash, &zeros, offset + self.within - done);
+            let read = self.read(&mut buffer).map_err(|source| SourceError::Io { doing: "read", path: display_path(&self.path), source })?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            done = if self.within == 0 { offset + length } else { offset + self.within };
+        }
+        feed_zeros(&mut hash, &zeros, self.size() - done);
+        let digest = hash.finish().as_ref().try_into().expect("a SHA-256 has 32 bytes");
+        Ok((Sha256(digest), self.finish()?))
+    }
+
     /// Says whether the file held still since it was opened. To be called when reading has come to its end.
     pub fn finish(self) -> Result<Stability, SourceError> {
         let now = fstat(&self.file).map_err(|error| failed("examine", &self.path, error))?;
@@ -132,6 +156,14 @@ impl Content {
             false => format!("it went from {} to {} bytes while it was read", was.size, now.size),
         };
         Ok(Stability::Changed { what })
+    }
+}
+
+fn feed_zeros(hash: &mut Context, zeros: &[u8], mut count: u64) {
+    while count > 0 {
+        let part = usize::try_from(count).unwrap_or(usize::MAX).min(zeros.len());
+        hash.update(&zeros[..part]);
+        count -= part as u64;
     }
 }
 

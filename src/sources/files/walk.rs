@@ -128,7 +128,7 @@ pub struct Walk<'a> {
     stack: Vec<Frame>,
     path: Vec<u8>,
     /// Files of several names of which not all were seen: the first name, and how many are to come.
-    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    links: HashMap<(u64, u64), (Vec<u8>, u128)>,
     xattrs: Xattrs,
     pending: VecDeque<Seen>,
     started: bool,
@@ -231,7 +231,7 @@ impl Walk<'_> {
                     self.links.remove(&key);
                 }
             } else {
-                self.links.insert(key, (self.path.clone(), u64::from(links) - 1));
+                self.links.insert(key, (self.path.clone(), u128::from(links) - 1));
             }
         }
         Ok(Some(Walked { entry, identity: attributes::identity(&stat) }))
