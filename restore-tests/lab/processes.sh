@@ -1,0 +1,79 @@
+# Processes that a run starts, each the head of its own process group, and stops again. Sourced by restore-tests/run.
+
+declare -A stop_signal=()
+
+# launch SIGNAL COMMAND...: starts it in the background as process group $launched; SIGNAL asks it to end.
+launch() {
+    local signal=$1
+    shift
+    set -m # gives the job a process group of its own
+    "$@" </dev/null &
+    set +m
+    launched=$!
+    stop_signal[$launched]=$signal
+}
+
+# foreground COMMAND...: runs it so that a signal to this script ends it at once, and returns its status.
+foreground() {
+    if [ -t 0 ]; then
+        "$@"
+        return
+    fi
+    set -m
+    "$@" <&0 &
+    set +m
+    local child=$! status=0
+    stop_signal[$child]=TERM
+    wait "$child" || status=$?
+    unset "stop_signal[$child]"
+    return "$status"
+}
+
+# service NAME SIGNAL COMMAND...: launches a service; its output goes to a log. It dies with this script, however that ends.
+service() {
+    local name=$1 signal=$2
+    shift 2
+    launch "$signal" setpriv --pdeathsig KILL -- "$@" >"$lab/$name.log" 2>&1
+}
+
+# ready NAME SECONDS COMMAND...: waits until COMMAND succeeds; shows the end of the log if it does not, or if the service ended.
+ready() {
+    local name=$1 limit=$((SECONDS + $2)) pid=$launched
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > limit)); then
+            tail -n 30 "$lab/$name.log" >&2
+            echo "$name did not start" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+
+# stop_all: asks everything that still runs to end, waits three seconds, then kills.
+stop_all() {
+    local pid limit=$((SECONDS + 3))
+    for pid in "${!stop_signal[@]}"; do kill -s "${stop_signal[$pid]}" -- "-$pid" 2>/dev/null || true; done
+    for pid in "${!stop_signal[@]}"; do
+        while kill -0 -- "-$pid" 2>/dev/null && ((SECONDS <= limit)); do sleep 0.05; done
+        kill -s KILL -- "-$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    stop_signal=()
+}
+
+# free_ports COUNT: prints free loopback ports. All are held at once while choosing, so none repeats.
+free_ports() {
+    perl -MIO::Socket::INET -e '
+        my @held = map { IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die "no free port: $@" } 1 .. shift;
+        print join(" ", map { $_->sockport } @held), "\n"' "$1"
+}
+
+# random BYTES: random hexadecimal digits.
+random() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
+
+# answers URL: whether an HTTP server answers there with anything but an error of its own.
+answers() {
+    local status
+    status=$(curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "$1") && ((status >= 200 && status < 500))
+}
