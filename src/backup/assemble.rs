@@ -36,6 +36,9 @@ const PUTS_MAX: usize = 3;
 /// Entries that may wait for their packs; beyond, the open pack is put early.
 const WAITING_MAX: usize = 16_384;
 
+/// Plain bytes of a map in one frame.
+const MAP_FRAME_MAX: usize = 4 << 20;
+
 /// A part of a component, in the order of reading.
 #[derive(Debug)]
 pub enum Piece {
@@ -118,7 +121,7 @@ struct Assembler {
 pub async fn assemble(pieces: mpsc::Receiver<Piece>, to: Arc<Destination>) -> Result<Finished, BackupError> {
     let mut assembler = Assembler::new(Arc::clone(&to));
     let source = futures::stream::unfold(pieces, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) });
-    let encoders = to.workers + 2;
+    let encoders = to.pool.workers() + 2;
     let mut encoded = source.map(|piece| encode(piece, Arc::clone(&to))).buffered(encoders).boxed();
     while let Some(item) = encoded.next().await {
         assembler.take(item?).await?;
@@ -137,7 +140,7 @@ async fn encode(piece: Piece, to: Arc<Destination>) -> Result<Encoded, BackupErr
     Ok(match piece {
         Piece::New { start, bytes, id } => {
             let size = u32::try_from(bytes.len()).expect("a chunk has at most 4 MiB");
-            let frame = to.encode(bytes).await?;
+            let frame = to.encoder.encode(bytes).await?;
             Encoded::Frame { start, size, id, frame }
         }
         Piece::Known { start, place } => Encoded::Known { start, place },
@@ -148,7 +151,7 @@ async fn encode(piece: Piece, to: Arc<Destination>) -> Result<Encoded, BackupErr
 
 impl Assembler {
     fn new(to: Arc<Destination>) -> Assembler {
-        let open = |serial| OpenPack { serial, builder: PackBuilder::new(), chunks: Vec::new() };
+        let open = |serial| OpenPack { serial, builder: to.new_pack(), chunks: Vec::new() };
         Assembler {
             data: open(0),
             maps: open(1),
@@ -166,8 +169,8 @@ impl Assembler {
     async fn take(&mut self, item: Encoded) -> Result<(), BackupError> {
         match item {
             Encoded::Frame { start, size, id, frame } => {
-                let placement = self.data.builder.append(&frame);
-                let place = Place { pack: 0, offset: placement.offset, length: placement.length, size };
+                let placement = self.data.builder.append(&frame)?;
+                let place = Place { pack: 0, offset: narrow(placement.offset), length: narrow(placement.length), size };
                 self.data.chunks.extend(id.map(|id| (id, place)));
                 self.spots.push(Spot::Open { start, size, serial: self.data.serial, placement });
                 if self.data.builder.is_full() {
@@ -194,17 +197,20 @@ impl Assembler {
 
     /// Starts to seal and put the open data pack.
     async fn put_data(&mut self) -> Result<(), BackupError> {
-        let next = OpenPack { serial: self.serials, builder: PackBuilder::new(), chunks: Vec::new() };
-        self.serials += 1;
+        let next = self.fresh();
         let full = std::mem::replace(&mut self.data, next);
         self.put(full).await
     }
 
     async fn put_maps(&mut self) -> Result<(), BackupError> {
-        let next = OpenPack { serial: self.serials, builder: PackBuilder::new(), chunks: Vec::new() };
-        self.serials += 1;
+        let next = self.fresh();
         let full = std::mem::replace(&mut self.maps, next);
         self.put(full).await
+    }
+
+    fn fresh(&mut self) -> OpenPack {
+        self.serials += 1;
+        OpenPack { serial: self.serials - 1, builder: self.to.new_pack(), chunks: Vec::new() }
     }
 
     async fn put(&mut self, full: OpenPack) -> Result<(), BackupError> {
@@ -239,7 +245,7 @@ impl Assembler {
             Spot::Stored(chunk) => Some(*chunk),
             Spot::Open { start, size, serial, placement } => {
                 let pack = self.stored.get(serial)?;
-                Some(PlacedChunk { start: *start, size: *size, pack: pack.sha256, offset: u64::from(placement.offset), length: placement.length })
+                Some(PlacedChunk { start: *start, size: *size, pack: pack.sha256, offset: placement.offset, length: narrow(placement.length) })
             }
         }
     }
@@ -253,14 +259,26 @@ impl Assembler {
             let (text, listing, entries) = draft.lines.write(&chunks);
             let segment = SegmentRef { sha256: sha256(&text), listing, entries, runs: Vec::new() };
             let size = text.len() as u64;
-            let frame = self.to.encode(Bytes::from(text)).await?;
-            let placement = self.maps.builder.append(&frame);
+            let placement = self.append_map(Bytes::from(text)).await?;
             self.finished.drawn(Slot::new(segment, (self.maps.serial, placement, size), &chunks, draft.hint));
             if self.maps.builder.is_full() {
                 self.put_maps().await?;
             }
         }
         Ok(())
+    }
+
+    /// Appends the text of a map segment; a large one as several frames, side by side.
+    async fn append_map(&mut self, text: Bytes) -> Result<Placement, BackupError> {
+        let mut whole: Option<Placement> = None;
+        let mut rest = text;
+        while whole.is_none() || !rest.is_empty() {
+            let part = rest.split_to(rest.len().min(MAP_FRAME_MAX));
+            let frame = self.to.encoder.encode(part).await?;
+            let placed = self.maps.builder.append(&frame)?;
+            whole = Some(whole.map_or(placed, |whole| Placement { length: whole.length + placed.length, ..whole }));
+        }
+        Ok(whole.expect("the loop runs at least once"))
     }
 
     async fn end(mut self) -> Result<Finished, BackupError> {
@@ -272,6 +290,10 @@ impl Assembler {
         self.finished.checkpoint(&self.to, true).await?;
         Ok(self.finished)
     }
+}
+
+fn narrow(n: u64) -> u32 {
+    u32::try_from(n).expect("a pack is smaller than 64 MiB")
 }
 
 impl DraftLines {

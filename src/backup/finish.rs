@@ -52,6 +52,7 @@ impl Slot {
 #[derive(Debug, Default)]
 pub struct Finished {
     slots: Vec<Slot>,
+    open: Vec<usize>,
     /// Size of every pack that a segment names.
     pub sizes: HashMap<Sha256, u64>,
     /// Packs that this run put.
@@ -76,6 +77,7 @@ impl Finished {
 
     /// Takes a segment whose map was just written.
     pub fn drawn(&mut self, slot: Slot) {
+        self.open.push(self.slots.len());
         self.slots.push(slot);
     }
 
@@ -88,12 +90,16 @@ impl Finished {
 
     /// Fills in where maps lie whose packs are in `stored`.
     pub fn resolve(&mut self, stored: &HashMap<u32, PackInfo>) {
-        for (i, slot) in self.slots.iter_mut().enumerate() {
+        for i in std::mem::take(&mut self.open) {
+            let slot = &mut self.slots[i];
             let Some((serial, placement, size)) = slot.open else { continue };
-            let Some(pack) = stored.get(&serial) else { continue };
+            let Some(pack) = stored.get(&serial) else {
+                self.open.push(i);
+                continue;
+            };
             let Placement { offset, length } = placement;
-            slot.segment.runs = vec![Run { pack: pack.sha256, offset: u64::from(offset), length: u64::from(length), skip: 0, size }];
-            slot.live.push((pack.sha256, u64::from(length)));
+            slot.segment.runs = vec![Run { pack: pack.sha256, offset, length, skip: 0, size }];
+            slot.live.push((pack.sha256, length));
             slot.open = None;
             self.unsaid.push(i);
         }

@@ -5,12 +5,9 @@
 
 pub mod assemble;
 pub mod capture;
-pub mod commit;
 pub mod destination;
 mod error;
-pub mod facts;
 pub mod finish;
-pub mod plan;
 pub mod scan;
 pub mod segment;
 pub mod text;

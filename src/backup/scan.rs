@@ -76,7 +76,7 @@ impl Scanner {
         let mut end = TreeEnd::default();
         let mut chunker = Chunker::new(SegmentText::new(tree, Vec::new()), ChunkSizes::FILE);
         let mut segment = Segment::default();
-        for seen in tree.walk()? {
+        for seen in tree.walk() {
             match seen {
                 Seen::Entry(walked) => {
                     if segment.push(*walked) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{OrchestratorError, state::JournalEvent};
 use crate::{
     model::{RunId, Timestamp},
-    pipeline::hash::{MacKey, sha256},
+    pipeline::hash::{Mac, MacKey, sha256},
     repository::layout,
     storage::{ErrorKind, ObjectStore, Put, PutOptions},
 };
@@ -65,7 +65,7 @@ impl Journal {
     pub async fn append(&mut self, event: JournalEvent, now: Timestamp) -> Result<(), OrchestratorError> {
         let record = JournalRecord { format: 1, run: self.run.clone(), number: self.next, written: now, event };
         let line = serde_json::to_string(&record).expect("journal records are plain data");
-        let body = Bytes::from(format!("{line}\n{}\n", hex::encode(self.key.mac(line.as_bytes()))));
+        let body = Bytes::from(format!("{line}\n{}\n", self.key.mac(line.as_bytes())));
         let options = PutOptions { sha256: sha256(&body), retain_until: None };
         let key = layout::journal(&self.run, self.next);
         let put = self.store.put_new(&key, body.clone(), &options).await.map_err(OrchestratorError::journal(&self.run))?;
@@ -82,8 +82,9 @@ impl Journal {
 fn parse(bytes: &[u8], run: &RunId, number: u64, key: &MacKey) -> Result<JournalRecord, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let (line, mac) = text.strip_suffix('\n').and_then(|t| t.split_once('\n')).ok_or("it has not two lines")?;
-    let mac = hex::decode(mac).map_err(|_| "its MAC is not hex")?;
-    if !key.verify(line.as_bytes(), &mac) {
+    let mut code = [0; 32];
+    hex::decode_to_slice(mac, &mut code).map_err(|_| "its MAC is not hex")?;
+    if !key.verify(line.as_bytes(), &Mac(code)) {
         return Err("its MAC is not ours");
     }
     let record: JournalRecord = serde_json::from_str(line).map_err(|_| "it is of an unknown form")?;

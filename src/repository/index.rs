@@ -236,6 +236,7 @@ impl ChunkIndex {
                 heap.push(std::cmp::Reverse((next?, i)));
             }
         }
+        drop(sources);
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         self.spools = vec![Spool { file, chunks: count }];
         Ok(())

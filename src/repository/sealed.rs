@@ -5,17 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::map::SegmentRef;
-use crate::model::{MemberName, Problem, RunId, Sha256};
-
-/// Whether a component is one stream of bytes or a tree of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// A sequence of bytes.
-    Stream,
-    /// Files, directories and what else a file system holds.
-    Tree,
-}
+use crate::{
+    model::{MemberName, Problem, RunId, Sha256},
+    sources::Shape,
+};
 
 /// A restorable part of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,6 @@
 mod error;
 pub mod fetch;
 pub mod maps;
-pub mod opened;
-pub mod plan;
 pub mod stream;
 pub mod tree;
 pub mod walk;

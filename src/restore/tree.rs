@@ -1,6 +1,6 @@
 //! Restores a component that is a tree: all of it, or the paths that were asked for.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     RestoreError,
@@ -12,7 +12,10 @@ use crate::{
     model::{Context, Outcome, Overwrite, Problem, Progress},
     pipeline::{Sha256Hasher, sha256},
     repository::{map::TreeLine, sealed::SealedComponent},
-    sources::{EntryKind, TreeEntry, TreeWriter},
+    sources::{
+        EntryKind, TreeEntry, TreeWriter,
+        files::{Extras, compare},
+    },
 };
 
 /// Problems that are named; more are counted.
@@ -64,13 +67,14 @@ pub async fn restore_tree(
     mut progress: Progress,
     ctx: &Context,
 ) -> Result<TreeRestored, RestoreError> {
+    let extras = if overwrite == Overwrite::InPlace { Extras::Allowed } else { Extras::Problem };
     let (path, pool) = (target.to_owned(), packs.pool.clone());
     let writer = Arc::new(pool.run(move || TreeWriter::create(&path, overwrite)).await??);
     let mut restored = TreeRestored { outcome: Outcome::Succeeded, items: 0, bytes: 0, notes: Vec::new() };
     let mut problems = Vec::new();
     let mut digest = Sha256Hasher::new();
     let mut waiting: Vec<TreeLine> = Vec::new();
-    let mut firsts = BTreeSet::new();
+    let renamed = renamed(component, select, packs).await?;
     let last = component.segments.len().saturating_sub(1);
     for (i, segment) in component.segments.iter().enumerate() {
         if ctx.cancel.is_draining() {
@@ -78,7 +82,7 @@ pub async fn restore_tree(
         }
         let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
         digest.update(format!("{}\n", listing(&lines)).as_bytes());
-        waiting.extend(choose(lines, select, &mut firsts));
+        waiting.extend(choose(lines, select, &renamed));
         let bytes: u64 = waiting.iter().flat_map(|line| &line.runs).map(|run| run.size).sum();
         if bytes < window::BYTES_MAX && waiting.len() < window::LINES_MAX && i != last {
             continue;
@@ -97,7 +101,7 @@ pub async fn restore_tree(
     let written = packs.pool.run(move || writer.finish()).await??;
     problems.extend(written.problems);
     restored.notes = written.notes;
-    let compared = compare_attributes(component, select, target, packs).await?;
+    let compared = compare_attributes(component, (select, &renamed), (target, extras), packs).await?;
     problems.extend(compared);
     restored.conclude(problems);
     Ok(restored)
@@ -122,17 +126,47 @@ fn listing(lines: &[TreeLine]) -> crate::model::Sha256 {
     sha256(&text)
 }
 
-/// The wanted lines. A hard link whose first name is not wanted becomes a problem of the comparison, so it is made a file of its own:
-/// its first name's content is found when that line passes, which is always before.
-fn choose(lines: Vec<TreeLine>, select: &Selection, kept: &mut BTreeSet<Vec<u8>>) -> Vec<TreeLine> {
+/// Wanted names of files whose first name is not wanted: the first of them takes its place. From first name to new first name.
+type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
+
+async fn renamed(component: &SealedComponent, select: &Selection, packs: &PackReader) -> Result<Renamed, RestoreError> {
+    let mut renamed = Renamed::new();
+    if select.is_all() {
+        return Ok(renamed);
+    }
+    for segment in &component.segments {
+        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+        for TreeLine { entry, .. } in lines {
+            if let EntryKind::HardLink { first } = entry.kind
+                && select.wants(&entry.path)
+                && !select.wants(&first)
+            {
+                renamed.entry(first).or_insert(entry.path);
+            }
+        }
+    }
+    Ok(renamed)
+}
+
+/// The wanted lines, with links to what is not wanted mended.
+fn choose(lines: Vec<TreeLine>, select: &Selection, renamed: &Renamed) -> Vec<TreeLine> {
     if select.is_all() {
         return lines;
     }
     let mut chosen = Vec::new();
-    for line in lines {
-        if select.wants(&line.entry.path) {
-            kept.insert(line.entry.path.clone());
-            chosen.push(line);
+    for TreeLine { mut entry, runs } in lines {
+        let taken = renamed.get(&entry.path).cloned();
+        if let EntryKind::HardLink { first } = &mut entry.kind
+            && let Some(path) = renamed.get(first)
+        {
+            if *path == entry.path {
+                continue;
+            }
+            first.clone_from(path);
+        }
+        if taken.is_some() || select.wants(&entry.path) {
+            entry.path = taken.unwrap_or(entry.path);
+            chosen.push(TreeLine { entry, runs });
         }
     }
     chosen
@@ -141,17 +175,28 @@ fn choose(lines: Vec<TreeLine>, select: &Selection, kept: &mut BTreeSet<Vec<u8>>
 /// Compares names, types and attributes of the target with the map, line by line; contents were read back when they were written.
 async fn compare_attributes(
     component: &SealedComponent,
-    select: &Selection,
-    target: &Path,
+    (select, renamed): (&Selection, &Renamed),
+    (target, extras): (&Path, Extras),
     packs: &PackReader,
 ) -> Result<Vec<Problem>, RestoreError> {
-    let mut expected: Vec<TreeEntry> = Vec::new();
+    let (send, mut expected) = tokio::sync::mpsc::channel::<Vec<TreeEntry>>(2);
+    let target = target.to_owned();
+    let received = move || compare(std::iter::from_fn(|| expected.blocking_recv()).flatten(), &target, extras);
+    let comparing = tokio::task::spawn_blocking(received);
+    let mut moved = Vec::new();
     for segment in &component.segments {
         let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
-        let wanted = lines.into_iter().map(|line| line.entry).filter(|entry| select.wants(&entry.path));
-        expected.extend(wanted.map(|entry| TreeEntry { sha256: None, ..entry }).filter(|entry| !matches!(entry.kind, EntryKind::Special(_))));
+        let entries = choose(lines, select, renamed).into_iter().map(|line| TreeEntry { sha256: None, ..line.entry });
+        // Renamed entries are out of order, so a selection is compared at the end, as a whole.
+        if select.is_all() {
+            // The receiver has gone only if the comparison failed; that error comes below.
+            let _ended = send.send(entries.collect()).await;
+        } else {
+            moved.extend(entries);
+        }
     }
-    let target = target.to_owned();
-    let comparison = packs.pool.run(move || crate::sources::files::compare(expected.into_iter(), &target)).await??;
-    Ok(comparison.problems)
+    moved.sort_by(|a, b| a.path.cmp(&b.path));
+    let _ended = send.send(moved).await;
+    drop(send);
+    Ok(comparing.await.map_err(|_| RestoreError::TornDown)??.problems)
 }

@@ -20,11 +20,21 @@ pub struct Comparison {
     pub equal: u64,
 }
 
-/// Compares a directory with the entries that it should hold, in canonical order: attributes, targets, and contents by their SHA-256.
+/// What an entry means that is in the target and not expected there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extras {
+    /// A difference.
+    Problem,
+    /// What a restore in place leaves alone.
+    Allowed,
+}
+
+/// Compares a directory with the entries that it should hold, in canonical order: attributes, targets, and contents by their SHA-256; a file that is
+/// expected without one is not read.
 /// Specials are not expected to be there. Directories on the way to an expected entry are allowed, and so is `lost+found`.
-pub fn compare(expected: impl Iterator<Item = TreeEntry>, target: &Path) -> Result<Comparison, SourceError> {
+pub fn compare(expected: impl Iterator<Item = TreeEntry>, target: &Path, extras: Extras) -> Result<Comparison, SourceError> {
     let tree = Tree::open(&FilesOptions { root: target.to_owned(), cross_mounts: true, ..FilesOptions::default() })?;
-    let mut comparer = Comparer { tree: &tree, problems: Problems::default(), result: Comparison::default(), unnamed: Vec::new() };
+    let mut comparer = Comparer { tree: &tree, problems: Problems::default(), result: Comparison::default(), extras, unnamed: Vec::new() };
     let mut walk = tree.walk();
     let mut found = comparer.next(&mut walk);
     for wanted in expected {
@@ -62,6 +72,7 @@ struct Comparer<'a> {
     tree: &'a Tree,
     problems: Problems,
     result: Comparison,
+    extras: Extras,
     /// Directories that were found and not named, so far: something expected may lie in them.
     unnamed: Vec<Vec<u8>>,
 }
@@ -79,6 +90,7 @@ impl Comparer<'_> {
 
     fn extra(&mut self, entry: TreeEntry) {
         match entry.kind {
+            _ if self.extras == Extras::Allowed => {}
             EntryKind::Directory if entry.path.is_empty() || entry.path == b"lost+found" => {}
             EntryKind::Directory => self.unnamed.push(entry.path),
             _ => self.problems.push(&entry.path, UNEXPECTED.to_owned()),
@@ -104,7 +116,7 @@ impl Comparer<'_> {
     }
 
     fn content(&self, wanted: &TreeEntry, found: &mut Walked) -> Option<String> {
-        let Some(digest) = wanted.sha256 else { return Some("the SHA-256 that it should have is not known".to_owned()) };
+        let digest = wanted.sha256?;
         match self.tree.open_content(found).and_then(|content| content.sha256()) {
             Ok((actual, Stability::Unchanged)) => (actual != digest).then(|| format!("its content has SHA-256 {actual} instead of {digest}")),
             Ok((_, Stability::Changed { what })) => Some(what),

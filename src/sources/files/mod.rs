@@ -15,23 +15,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Extras, compare};
 pub use read::{Content, Stability};
 pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
 pub use write::{FileSlot, TreeWriter, Written};
 
 use super::{Capture, Component, Shape, Sink, Source, SourceError, Target};
-use crate::model::Context;
-
-/// What a restore does with what is already at its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overwrite {
-    /// It goes to an empty place only.
-    Refuse,
-    /// It replaces what has the same name and leaves all else.
-    InPlace,
-}
+use crate::model::{Context, Overwrite};
 
 /// A directory as a source with one component.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,6 +70,12 @@ impl FileSlot {
         self.file.write_all_at(bytes, offset).map_err(io_error)
     }
 
+    /// Reads back exactly what fills the buffer.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        let io_error = |source| SourceError::Io { doing: "read back", path: self.entry.display_path(), source };
+        self.file.read_exact_at(buffer, offset).map_err(io_error)
+    }
+
     /// What is being written.
     pub fn entry(&self) -> &TreeEntry {
         &self.entry

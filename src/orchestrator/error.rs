@@ -1,0 +1,72 @@
+//! What can go wrong with a run itself, as opposed to its steps.
+
+use super::state::IllegalEvent;
+use crate::{
+    model::RunId,
+    storage::StoreError,
+};
+
+/// Why a run cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OrchestratorError {
+    /// Another process has written this number of the journal.
+    #[error("another process has taken over run {run}")]
+    LostRun {
+        /// Which.
+        run: RunId,
+    },
+    /// The control store failed.
+    #[error("cannot reach the journal of run {run}")]
+    Journal {
+        /// Of which run.
+        run: RunId,
+        /// Why.
+        source: StoreError,
+    },
+    /// A journal that does not make sense.
+    #[error("the journal does not make sense")]
+    Illegal(#[from] IllegalEvent),
+    /// There is no such run.
+    #[error("there is no run {run}")]
+    NoRun {
+        /// Which.
+        run: RunId,
+    },
+    /// Somebody still works on it, or may.
+    #[error("run {run} belongs to process {pid} of {machine}, which {why}")]
+    Busy {
+        /// Which.
+        run: RunId,
+        /// Whose.
+        pid: u32,
+        /// Where.
+        machine: String,
+        /// Why it is not free.
+        why: &'static str,
+    },
+    /// It has ended.
+    #[error("run {run} has ended and never runs again by itself")]
+    Ended {
+        /// Which.
+        run: RunId,
+    },
+}
+
+impl OrchestratorError {
+    pub(super) fn journal(run: &RunId) -> impl FnOnce(StoreError) -> OrchestratorError {
+        let run = run.clone();
+        move |source| OrchestratorError::Journal { run, source }
+    }
+
+    /// One thing to do or to check.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            OrchestratorError::LostRun { .. } => Some("see who runs it with `hourglass runs show`".to_owned()),
+            OrchestratorError::Journal { source, .. } => source.hint().map(|hint| hint.to_string()),
+            OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
+            OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),
+            OrchestratorError::Busy { .. } => Some("wait for it, or end that process; it is taken over once it is gone".to_owned()),
+            OrchestratorError::Ended { .. } => Some("begin a new run".to_owned()),
+        }
+    }
+}
