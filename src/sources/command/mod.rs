@@ -190,3 +190,6 @@ impl Source for CommandSource {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

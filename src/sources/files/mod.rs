@@ -57,3 +57,6 @@ impl Source for FilesSource {
         Ok(Sink::Tree(TreeWriter::create(&path, overwrite)?))
     }
 }
+
+#[cfg(test)]
+mod tests;
