@@ -60,8 +60,8 @@ impl Encoder {
         self.pool.run(work).await?
     }
 
-    /// Takes jobs until `jobs` is closed, and gives the results in the same order, running ahead by twice the workers. The first
-    /// error is the last result. Dropping the result ends the work, and then sending jobs fails. Call it inside a tokio runtime.
+    /// Takes jobs until `jobs` is closed, and gives the results in the same order, running ahead of their taker by a few chunks for
+    /// each worker. The first error is the last result. Dropping the result ends the work, and then sending jobs fails. Call it inside a tokio runtime.
     pub fn encode_ordered<T: Send + 'static>(&self, mut jobs: mpsc::Receiver<Job<T>>) -> mpsc::Receiver<Result<Encoded<T>, PipelineError>> {
         let ahead = 2 * self.pool.workers();
         let (results, receiver) = mpsc::channel(ahead);

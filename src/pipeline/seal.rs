@@ -23,8 +23,10 @@ pub const BLOCK: usize = 64 << 10;
 pub const SEALED_BLOCK: usize = BLOCK + TAG;
 /// More than the header of a file to one vault has: what to fetch before a range can be read.
 pub const HEADER_PROBE: usize = 1024;
-/// The longest header that is read, so that a forged one cannot keep the parser busy.
+/// The longest header that is read.
 pub const HEADER_MAX: usize = 64 << 10;
+/// The most lines that a header may have: the age crate's parser begins again at each, which a forged header could use to keep it busy.
+const HEADER_LINES_MAX: usize = 1000;
 
 const TAG: usize = 16;
 const NONCE: usize = 16;
@@ -241,6 +243,10 @@ impl SealedHeader {
     /// Reads and authenticates the header at the beginning of `prefix`, which may end anywhere behind it.
     pub fn parse(prefix: &[u8], identity: &dyn age::Identity) -> Result<SealedHeader, PipelineError> {
         let prefix = &prefix[..prefix.len().min(HEADER_MAX)];
+        let mut lines = prefix.split(|byte| *byte == b'\n').take(HEADER_LINES_MAX);
+        if !lines.any(|line| line.starts_with(b"---")) {
+            return Err(PipelineError::Length("the header of the age file is cut or too long"));
+        }
         let mut rest = prefix;
         let capture = Capture::new(identity);
         let decryptor = age::Decryptor::new_buffered(&mut rest).map_err(header_error)?;
