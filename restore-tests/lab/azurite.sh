@@ -11,5 +11,6 @@ azurite_start() {
     service azurite TERM env AZURITE_ACCOUNTS="$HOURGLASS_LAB_AZURITE_ACCOUNT:$HOURGLASS_LAB_AZURITE_KEY" \
         node "$(tool azurite)/node_modules/azurite/dist/src/blob/main.js" \
         --blobHost 127.0.0.1 --blobPort "$port" --location "$lab/azurite" --disableTelemetry --skipApiVersionCheck --silent
-    ready azurite 60 answers "$HOURGLASS_LAB_AZURITE"
 }
+
+azurite_ready() { ready azurite 60 answers "$HOURGLASS_LAB_AZURITE"; }

@@ -16,5 +16,6 @@ postgres_start() {
     # INT is a fast shutdown. A change of user forgets the death signal, so it is set again.
     service postgres INT "${as[@]}" "$bin/postgres" -D "$data/data" -c listen_addresses=127.0.0.1 -c port="$port" \
         -c unix_socket_directories="$data" -c wal_level=logical -c fsync=off
-    ready postgres 30 "$bin/pg_isready" --quiet --host=127.0.0.1 --port="$port"
 }
+
+postgres_ready() { ready postgres 30 /usr/lib/postgresql/15/bin/pg_isready --quiet --dbname="$HOURGLASS_LAB_POSTGRES"; }

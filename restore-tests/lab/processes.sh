@@ -1,6 +1,6 @@
 # Processes that a run starts, each the head of its own process group, and stops again. Sourced by restore-tests/run.
 
-declare -A stop_signal=()
+declare -A stop_signal=() service_pid=()
 
 # launch SIGNAL COMMAND...: starts it in the background as process group $launched; SIGNAL asks it to end.
 launch() {
@@ -34,11 +34,12 @@ service() {
     local name=$1 signal=$2
     shift 2
     launch "$signal" setpriv --pdeathsig KILL -- "$@" >"$lab/$name.log" 2>&1
+    service_pid[$name]=$launched
 }
 
 # ready NAME SECONDS COMMAND...: waits until COMMAND succeeds; shows the end of the log if it does not, or if the service ended.
 ready() {
-    local name=$1 limit=$((SECONDS + $2)) pid=$launched
+    local name=$1 limit=$((SECONDS + $2)) pid=${service_pid[$1]}
     shift 2
     until "$@" >/dev/null 2>&1; do
         if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > limit)); then
@@ -53,12 +54,14 @@ ready() {
 # stop_all: asks everything that still runs to end, waits three seconds, then kills.
 stop_all() {
     local pid limit=$((SECONDS + 3))
-    for pid in "${!stop_signal[@]}"; do kill -s "${stop_signal[$pid]}" -- "-$pid" 2>/dev/null || true; done
-    for pid in "${!stop_signal[@]}"; do
-        while kill -0 -- "-$pid" 2>/dev/null && ((SECONDS <= limit)); do sleep 0.05; done
-        kill -s KILL -- "-$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
+    {
+        for pid in "${!stop_signal[@]}"; do kill -s "${stop_signal[$pid]}" -- "-$pid" || true; done
+        for pid in "${!stop_signal[@]}"; do
+            while kill -0 -- "-$pid" && ((SECONDS <= limit)); do sleep 0.05; done
+            kill -s KILL -- "-$pid" || true
+            wait "$pid" || true
+        done
+    } 2>/dev/null # where the shell reports jobs that were killed
     stop_signal=()
 }
 

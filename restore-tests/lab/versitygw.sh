@@ -14,5 +14,6 @@ versitygw_start() {
     service versitygw TERM env ROOT_ACCESS_KEY="$HOURGLASS_LAB_S3_KEY" ROOT_SECRET_KEY="$HOURGLASS_LAB_S3_SECRET" \
         "$(tool versitygw)/versitygw" --port "127.0.0.1:$port" --region us-east-1 --quiet --health /health \
         posix --versioning-dir "$lab/versitygw/versions" "$lab/versitygw/data"
-    ready versitygw 30 curl --silent --fail "$HOURGLASS_LAB_S3_VERSITYGW/health"
 }
+
+versitygw_ready() { ready versitygw 30 curl --silent --fail "$HOURGLASS_LAB_S3_VERSITYGW/health"; }

@@ -1,0 +1,254 @@
+"""The race: see restore-tests/bench, which finds or builds every tool and starts this.
+
+Each run is a cold repository, and the tools take turns, so that a change of the machine meets all of them. Every restore is
+compared with its source. Nothing of ours may be cheaper than theirs: encryption on, zstd level 3, as each tool checks by default.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+@dataclass
+class Tool:
+    """How to use a backup program. Commands run in the folder above the data; `{place}` is the tool's own empty folder."""
+
+    name: str
+    init: list[list[str]]
+    backup: list[str]
+    restore: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    restore_in_target: bool = False
+
+
+# `{data}` is the name of the data's folder, `{source}` its whole path, `{repo}` and `{target}` where to write.
+HOURGLASS = Tool(
+    "hourglass",
+    init=[["hourglass", "init", "--config", "{place}/hourglass.yaml"]],
+    backup=["hourglass", "backup", "race", "--config", "{place}/hourglass.yaml"],
+    restore=["hourglass", "restore", "race", "data", "--to", "{target}", "--config", "{place}/hourglass.yaml"],
+    files={
+        "hourglass.yaml": """
+site: here
+locations: { primary: { url: "file://{repo}" } }
+control: { url: "file://{place}/control" }
+capture_key_file: capture.key
+operator_key_file: operator.key
+state_dir: state
+sources: { data: { files: { path: "{source}" } } }
+policies: { race: { members: { data: required } } }
+"""
+    },
+)
+RESTIC = Tool(
+    "restic",
+    init=[["restic", "init"]],
+    backup=["restic", "backup", "--quiet", "{data}"],
+    restore=["restic", "restore", "--quiet", "latest", "--target", "{target}"],
+    env={"RESTIC_REPOSITORY": "{repo}", "RESTIC_PASSWORD": "race", "RESTIC_CACHE_DIR": "{place}/cache", "RESTIC_COMPRESSION": "auto"},
+)
+RUSTIC = Tool(
+    "rustic",
+    init=[["rustic", "init", "--set-compression", "3"]],
+    backup=["rustic", "backup", "{data}"],
+    restore=["rustic", "restore", "latest", "{target}"],
+    env={"RUSTIC_REPOSITORY": "{repo}", "RUSTIC_PASSWORD": "race", "RUSTIC_CACHE_DIR": "{place}/cache", "RUSTIC_NO_PROGRESS": "true", "RUSTIC_LOG_LEVEL": "warn"},
+)
+BORG = Tool(
+    "borg",
+    init=[["borg", "init", "--encryption=repokey-blake2"]],
+    backup=["borg", "create", "--compression=zstd,3", "::{{now:%s%f}}", "{data}"],
+    restore=["sh", "-c", 'borg extract "::$(borg list --last 1 --short)"'],
+    env={"BORG_REPO": "{repo}", "BORG_PASSPHRASE": "race", "BORG_BASE_DIR": "{place}"},
+    restore_in_target=True,
+)
+TOOLS = [HOURGLASS, RESTIC, RUSTIC, BORG]
+
+
+@dataclass
+class Sample:
+    """What one command cost: seconds, seconds of all processors, KiB, and the share of a processor that others used."""
+
+    wall: float
+    cpu: float
+    rss: int
+    others: float
+
+
+def busy():
+    """Seconds that the processors of this machine have worked since it started."""
+    ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+class Course:
+    """One tool with its repository, on one set of data."""
+
+    def __init__(self, tool, place, source):
+        self.tool, self.place, self.source = tool, place, source
+        self.repo, self.target = place / "repo", place / "target"
+        place.mkdir()
+        for name, text in tool.files.items():
+            (place / name).write_text(self.fill(text, braces=False))
+        self.env = os.environ | {"HOME": str(place)} | {key: self.fill(value) for key, value in tool.env.items()}
+        for command in tool.init:
+            self.run(command)
+
+    def fill(self, text, braces=True):
+        names = {"place": self.place, "repo": self.repo, "target": self.target, "source": self.source, "data": self.source.name}
+        if braces:
+            return text.format(**names)
+        for name, value in names.items():
+            text = text.replace("{" + name + "}", str(value))
+        return text
+
+    def run(self, command, cwd=None):
+        """Runs a command of the tool and measures it with all its children."""
+        command, log = [self.fill(word) for word in command], self.place / "log"
+        worked, began = busy(), time.monotonic()
+        with open(log, "wb") as out:
+            child = subprocess.Popen(command, cwd=cwd or self.source.parent, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        wall, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
+        if child.returncode != 0:
+            sys.exit(f"{' '.join(command)}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
+        return Sample(wall, cpu, used.ru_maxrss, max(0.0, busy() - worked - cpu) / wall)
+
+    def backup(self):
+        return self.run(self.tool.backup)
+
+    def restore(self):
+        """Restores everything to a new folder and compares it with the source."""
+        self.target.mkdir()
+        sample = self.run(self.tool.restore, cwd=self.target if self.tool.restore_in_target else None)
+        found = next((folder for folder in [self.target, *self.target.rglob(self.source.name)] if (folder / "part-0").exists()), self.target)
+        if subprocess.run(["diff", "--recursive", "--brief", self.source, found], check=False).returncode != 0:
+            sys.exit(f"{self.tool.name} did not restore what was saved")
+        shutil.rmtree(self.target)
+        return sample
+
+    def stored(self):
+        """Bytes of the repository."""
+        return sum(file.stat().st_size for file in self.repo.rglob("*") if file.is_file())
+
+
+def make(kind, folder, size):
+    """Makes data in a process of its own: a large parent would be counted as memory of its children."""
+    subprocess.run([sys.executable, Path(__file__).with_name("bench_data.py"), kind, folder, str(size)], check=True)
+    return folder
+
+
+def turns(tools, runs):
+    """Every tool once per run, each run beginning with another one."""
+    return [tools[(run + n) % len(tools)] for run in range(runs) for n in range(len(tools))]
+
+
+def median(samples, what):
+    return statistics.median(getattr(sample, what) for sample in samples)
+
+
+def table(title, head, rows):
+    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    sys.stdout.flush()
+
+
+def cells(samples, first):
+    """Median wall, ratio to the first tool, processor seconds, peak memory, and the load by others while measuring."""
+    wall = median(samples, "wall")
+    return [
+        f"{wall:.2f}",
+        f"{wall / median(first, 'wall'):.2f}",
+        f"{median(samples, 'cpu'):.1f}",
+        f"{max(sample.rss for sample in samples) / 1024:.0f}",
+        f"{median(samples, 'others') * 100:.0f} %",
+    ]
+
+
+COST = ["{} s", "ratio", "CPU s", "peak MiB", "others"]
+
+
+def cold(kind, title, tools, runs, size, work):
+    """Backup to a new repository and restore from it."""
+    source = make(kind, work / "data", size)
+    backups, restores, stored = {}, {}, {}
+    for tool in turns(tools, runs):
+        course = Course(tool, work / tool.name, source)
+        backups.setdefault(tool.name, []).append(course.backup())
+        stored[tool.name] = course.stored()
+        restores.setdefault(tool.name, []).append(course.restore())
+        shutil.rmtree(course.place)
+    shutil.rmtree(source)
+    first = tools[0].name
+    head = ["tool", *(name.format("backup") for name in COST), "stored MiB", *(name.format("restore") for name in COST)]
+    rows = [
+        [tool.name, *cells(backups[tool.name], backups[first]), f"{stored[tool.name] / MIB:.0f}", *cells(restores[tool.name], restores[first])]
+        for tool in tools
+    ]
+    table(title, head, rows)
+
+
+def unchanged(tools, runs, count, work):
+    """A second backup when nothing has changed."""
+    source = make("small", work / "data", count)
+    courses = {tool.name: Course(tool, work / tool.name, source) for tool in tools}
+    firsts = {name: [course.backup()] for name, course in courses.items()}
+    seconds = {}
+    for tool in turns(tools, runs):
+        seconds.setdefault(tool.name, []).append(courses[tool.name].backup())
+    head = ["tool", *(name.format("first backup") for name in COST), *(name.format("second backup") for name in COST)]
+    first = tools[0].name
+    rows = [[tool.name, *cells(firsts[tool.name], firsts[first]), *cells(seconds[tool.name], seconds[first])] for tool in tools]
+    table(f"{count:,} small files, the second backup with none changed", head, rows)
+    for folder in [source, *(course.place for course in courses.values())]:
+        shutil.rmtree(folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="restore-tests/bench")
+    parser.add_argument("cases", nargs="*", choices=["sql", "random", "files", "memory", []], help="default: all")
+    parser.add_argument("--runs", type=int, default=5, help="runs of which the median counts (default 5)")
+    parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS), help="default: %(default)s; ratios are to the first")
+    parser.add_argument("--small", action="store_true", help="a sixteenth of the data, a hundredth of the files")
+    given = parser.parse_args()
+    cases = given.cases or ["sql", "random", "files", "memory"]
+    tools = [tool for name in given.tools.split(",") for tool in TOOLS if tool.name == name]
+    gib = (1 << 30) // (16 if given.small else 1)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hourglass-bench.", dir="/dev/shm") as fast:
+        if "sql" in cases:
+            cold("sql", f"{gib // MIB} MiB like a database dump, in 8 files", tools, given.runs, gib, Path(fast))
+        if "random" in cases:
+            cold("random", f"{gib // MIB} MiB of random bytes, in 8 files", tools, given.runs, gib, Path(fast))
+        if "files" in cases:
+            unchanged(tools, given.runs, 10_000 if given.small else 1_000_000, Path(fast))
+    if "memory" in cases:
+        # Not in memory: data, repository and target together would not fit. One run, because times are not the point.
+        with tempfile.TemporaryDirectory(prefix="hourglass-bench.") as slow:
+            cold("sql", f"{10 * gib // MIB} MiB like a database dump, on disk, once: peak memory", tools, 1, 10 * gib, Path(slow))
+    model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    print(
+        f"\nMedians of {given.runs}, tools in turn, cold repository each time, every restore compared with its source. Data, repository and target"
+        f" in memory (tmpfs) unless said: no tool waits for a disk, and syncing costs nothing. zstd level 3 and encryption everywhere. Ratio: seconds"
+        f" of the tool / seconds of {tools[0].name}. Peak MiB is the worst of the runs. Others: share of a processor that other programs used meanwhile."
+        f" {os.cpu_count()} x {model}. {(time.monotonic() - began) / 60:.0f} min."
+    )
+    for tool, version in {"restic": "version", "rustic": "--version", "borg": "--version", "hourglass": "--version"}.items():
+        if tool in [chosen.name for chosen in tools]:
+            print(f"- {subprocess.run([tool, version], capture_output=True, text=True, check=True).stdout.splitlines()[0]}")
+
+
+if __name__ == "__main__":
+    main()
