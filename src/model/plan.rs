@@ -10,10 +10,28 @@ use super::{EntryNumber, EpochId, Lineage, MemberName, RecoveryPointId, RunId, S
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EpochMode {
-    /// One point, stored without looking at earlier ones; restored sequentially.
+    /// One point, which closes it; stored without looking at earlier ones, restored sequentially.
     Single,
     /// Many points that share what did not change.
     Rolling,
+}
+
+/// A class of retention: which calendar a point is kept by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The newest ones.
+    Last,
+    /// One per hour.
+    Hourly,
+    /// One per day.
+    Daily,
+    /// One per ISO week.
+    Weekly,
+    /// One per month.
+    Monthly,
+    /// One per year.
+    Yearly,
 }
 
 /// What an `epoch-open` entry will say.
@@ -27,7 +45,7 @@ pub struct NewEpoch {
     /// The vault that its packs are encrypted to.
     pub vault: VaultId,
     /// Retention classes that share it.
-    pub classes: Vec<String>,
+    pub classes: Vec<Class>,
     /// Until when its objects are locked, where the store locks.
     pub retain_until: Option<Timestamp>,
 }

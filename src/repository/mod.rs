@@ -5,10 +5,15 @@
 
 pub mod catalog;
 pub mod error;
+pub mod hints;
+pub mod index;
 pub mod keys;
 pub mod layout;
+pub mod map;
+pub mod packlist;
 pub mod record;
 pub mod retention;
+pub mod sealed;
 pub mod trust;
 
 mod fetch;

@@ -6,6 +6,7 @@ use super::{
     entry::PointRef,
     point::{MemberOutcome, Point},
 };
+pub use crate::model::{Class, EpochMode};
 use crate::model::{ByteCount, EntryNumber, EpochId, MemberName, RunId, Sha256, Timestamp, VaultId};
 
 /// What an entry says.
@@ -53,34 +54,6 @@ impl Body {
             Body::Restore(_) => "restore",
         }
     }
-}
-
-/// How many points an epoch takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EpochMode {
-    /// One; it closes the epoch.
-    Single,
-    /// Many, which share packs.
-    Rolling,
-}
-
-/// A class of retention: which calendar a point is kept by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Class {
-    /// The newest ones.
-    Last,
-    /// One per hour.
-    Hourly,
-    /// One per day.
-    Daily,
-    /// One per ISO week.
-    Weekly,
-    /// One per month.
-    Monthly,
-    /// One per year.
-    Yearly,
 }
 
 /// Body of `epoch-open`.

@@ -13,15 +13,14 @@ mod write;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 pub use compare::{Comparison, Extras, compare};
 pub use read::{Content, Stability};
 pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
 pub use write::{FileSlot, TreeWriter, Written};
 
 use super::{Capture, Component, Shape, Sink, Source, SourceError, Target};
-use crate::model::{Context, Overwrite};
+use crate::model::Context;
+pub use crate::model::Overwrite;
 
 /// A directory as a source with one component.
 #[derive(Debug, Clone, PartialEq, Eq)]

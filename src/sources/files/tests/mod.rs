@@ -80,7 +80,7 @@ fn put(from: &Path, writer: &TreeWriter, entry: &TreeEntry) {
 }
 
 fn assert_equal(entries: &[TreeEntry], to: &Path) {
-    let comparison = compare(entries.iter().cloned(), to).unwrap();
+    let comparison = compare(entries.iter().cloned(), to, Extras::Problem).unwrap();
     assert_eq!(comparison, Comparison { problems: vec![], owners: 0, equal: entries.len() as u64 });
 }
 

@@ -162,7 +162,7 @@ fn a_target_that_holds_something_is_refused_unless_in_place() {
     assert_eq!((error.kind(), error.hint().is_some()), (SourceErrorKind::Occupied, true));
     let (was, written) = copy(from.path(), to.path(), Overwrite::InPlace);
     assert_eq!(written, Written::default());
-    let comparison = compare(was.iter().cloned(), to.path()).unwrap();
+    let comparison = compare(was.iter().cloned(), to.path(), Extras::Problem).unwrap();
     assert_eq!(comparison.problems, [Problem { subject: "own".to_owned(), what: "it is there and should not be".to_owned() }]);
     assert_eq!(fs::read(to.path().join("own")).unwrap(), b"kept");
     // Twice is as good as once.
@@ -228,7 +228,7 @@ fn without_root_owners_are_noted_and_setuid_is_not_given_to_the_wrong_person() {
     as_nobody(|| {
         let (was, written) = copy(from.path(), &to.path().join("new"), Overwrite::Refuse);
         assert_eq!((written.problems, written.notes[0].subject.as_str()), (vec![], "2 entries"));
-        let comparison = compare(was.into_iter(), &to.path().join("new")).unwrap();
+        let comparison = compare(was.into_iter(), &to.path().join("new"), Extras::Problem).unwrap();
         assert_eq!((comparison.owners, comparison.problems.len()), (2, 1), "the missing setuid: {:?}", comparison.problems);
     });
     assert_eq!(fs::metadata(to.path().join("new/program")).unwrap().mode() & 0o7777, 0o755);
@@ -277,7 +277,7 @@ fn every_difference_is_found() {
         let _ = copy(from.path(), to.path(), Overwrite::Refuse);
         assert_equal(&was, to.path());
         differ(to.path());
-        let problems = compare(was.iter().cloned(), to.path()).unwrap().problems;
+        let problems = compare(was.iter().cloned(), to.path(), Extras::Problem).unwrap().problems;
         assert!(problems.iter().any(|problem| problem.subject == name), "{name}: {problems:?}");
     }
 }
