@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{PipelineError, VaultRecipient, seal::SealBuffer, sha256};
+use super::{ChunkSizes, PipelineError, VaultRecipient, seal::SealBuffer, sha256};
 use crate::model::Sha256;
 
 /// Plaintext bytes at which a pack is full.
@@ -22,7 +22,8 @@ pub struct Placement {
     pub length: u64,
 }
 
-/// A pack that is being filled. The memory that it will need is taken at the beginning.
+/// A pack that is being filled. Its address space is taken at the beginning, with room for one largest chunk above the target; memory
+/// follows as it fills.
 #[derive(Debug)]
 pub struct PackBuilder {
     buffer: SealBuffer,
@@ -32,7 +33,7 @@ pub struct PackBuilder {
 impl PackBuilder {
     /// An empty pack, full at `target` bytes of frames: [`PACK_TARGET`] unless in tests.
     pub fn new(target: usize) -> PackBuilder {
-        PackBuilder { buffer: SealBuffer::with_capacity(target + target / 16), target }
+        PackBuilder { buffer: SealBuffer::with_capacity(target + ChunkSizes::FILE.max()), target }
     }
 
     /// Appends a frame, and says where it lies. Refuses one that would make the object too large.
