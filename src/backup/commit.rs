@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     model::{ByteCount, Context, EntryNumber, EpochId, Outcome, Problem, Sha256, Timestamp},
+    pipeline::frame::DEFAULT_LEVEL,
     repository::{
         layout,
         packlist::{PACKS_MAX, PackInfo, PackList, Positions},
@@ -104,7 +105,7 @@ async fn make_point(
     let pack_lists = pack_lists(job, &live, &new_packs, to).await?;
     let sealed = SealedPoint { format: 1, run: job.run.clone(), members: read.iter().map(|(_, capture)| capture.sealed.clone()).collect() };
     let sealed = serde_json::to_vec(&sealed).expect("sealed parts are plain data");
-    let sealed = to.encoder.encode_large(sealed).await?;
+    let sealed = zstd::bulk::compress(&sealed, DEFAULT_LEVEL).map_err(BackupError::Read)?;
     let ended = ctx.clock.now();
     let members: Vec<PointMember> = job.members.iter().map(|member| public_member(member, read, failed, ended)).collect();
     let skew_ms = skew_ms(read);

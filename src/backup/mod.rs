@@ -5,11 +5,15 @@
 
 pub mod assemble;
 pub mod capture;
+pub mod commit;
 pub mod destination;
 mod error;
 pub mod finish;
+pub mod job;
+pub mod plan;
 pub mod scan;
 pub mod segment;
+pub mod steps;
 pub mod text;
 
 pub use error::BackupError;

@@ -11,6 +11,17 @@ pub struct Problem {
     pub what: String,
 }
 
+/// An error and its causes in one line, for a [`Problem`].
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// How a run, a member or a step ended.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use super::{
     process::Process,
     state::{JournalEvent, RunState, StepState},
 };
-use crate::model::{Context, Event, Outcome, Plan, Problem, Step, StepId};
+use crate::model::{Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::explain};
 
 /// Steps that run at the same time at most.
 const PARALLEL_MAX: usize = 4;
@@ -122,12 +122,6 @@ impl Run {
 }
 
 /// The end of a step that did not happen.
-pub fn failed(step: &StepId, what: &dyn std::error::Error) -> StepEnd {
-    let mut text = what.to_string();
-    let mut cause = what.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    (Outcome::Failed { problem: Problem { subject: step.to_string(), what: text } }, Output::Nothing)
+pub fn failed(step: &StepId, error: &dyn std::error::Error) -> StepEnd {
+    (Outcome::Failed { problem: Problem { subject: step.to_string(), what: explain(error) } }, Output::Nothing)
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::RestoreError;
 use crate::{
-    model::{EpochId, Lineage, Sha256},
+    model::{EpochId, Lineage, Sha256, outcome::explain},
     pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity},
     repository::layout,
     storage::ObjectStore,
@@ -178,19 +178,9 @@ impl PackReader {
         for location in &self.locations {
             match read(location).await {
                 Ok(done) => return Ok(done),
-                Err(error) => tried.push(format!("{}: {}", location.name, chain(&error))),
+                Err(error) => tried.push(format!("{}: {}", location.name, explain(&error))),
             }
         }
         Err(RestoreError::Nowhere { key: layout::pack(&self.lineage, &self.epoch, pack), tried: tried.join("; ") })
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

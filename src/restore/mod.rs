@@ -6,6 +6,9 @@
 mod error;
 pub mod fetch;
 pub mod maps;
+pub mod opened;
+pub mod plan;
+pub mod steps;
 pub mod stream;
 pub mod tree;
 pub mod walk;

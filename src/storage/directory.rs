@@ -4,6 +4,8 @@
 //! so it is there whole or not at all, and of two writers one wins. Directories are never removed: doing so could take the ground from under a put.
 //! There is no retention and there are no versions: `rm` works.
 
+mod walk;
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -17,15 +19,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    ErrorKind, LARGEST_OBJECT, ListPage, Listed, ObjectInfo, ObjectStore, ObjectVersion, PageToken, Put, PutOptions, StoreError, object::sha256,
+    ErrorKind, LARGEST_OBJECT, ListPage, ObjectInfo, ObjectStore, ObjectVersion, PageToken, Put, PutOptions, StoreError,
+    object::sha256,
+    range::{Refusal, check_asked, check_came},
 };
-use crate::model::{ByteCount, ObjectKey, Timestamp};
+use crate::model::{ByteCount, ObjectKey};
+use walk::{Walk, is_absence, stat};
 
 /// Folder of temporary files in the root. What a crash leaves in it harms nobody and may be removed when nothing is being written.
 const TEMPORARY: &str = ".tmp";
-
-/// Objects on a page of a listing.
-const PAGE: usize = 1000;
 
 /// The version that a store without versions shows.
 const ONLY_VERSION: &str = "null";
@@ -81,6 +83,12 @@ enum Failure {
     Kind(ErrorKind, String),
 }
 
+impl From<Refusal> for Failure {
+    fn from((kind, note): Refusal) -> Failure {
+        Failure::Kind(kind, note)
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         Failure::Io(error)
@@ -111,8 +119,7 @@ impl ObjectStore for DirectoryStore {
     }
 
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError> {
-        let mut walk = Walk { prefix: prefix.to_owned(), after: page.map(|token| token.0).unwrap_or_default(), page: ListPage::default() };
-        let root = self.root.clone();
+        let (root, mut walk) = (self.root.clone(), Walk::new(prefix, page));
         let done = blocking(move || walk.directory(&root, "").map(|()| walk.page)).await;
         done.map_err(|error| StoreError::io(error, "list", prefix, &self.describe()))
     }
@@ -258,96 +265,14 @@ fn read(path: &Path, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
         return Err(io::Error::from(io::ErrorKind::NotFound).into());
     }
     let size = found.len();
-    let range = match range {
-        None => 0..size,
-        Some(range) if range.is_empty() || range.end > size => {
-            return Err(Failure::Kind(ErrorKind::Invalid, format!("bytes {}..{} of {size}", range.start, range.end)));
-        }
-        Some(range) => range,
-    };
-    let length = range.end - range.start;
+    check_asked(range.as_ref())?;
+    let asked = range.clone().unwrap_or(0..size);
+    let length = asked.end.min(size).saturating_sub(asked.start);
     let mut body = Vec::with_capacity(length as usize);
-    file.seek(SeekFrom::Start(range.start))?;
+    file.seek(SeekFrom::Start(asked.start))?;
     file.take(length).read_to_end(&mut body)?;
-    match body.len() as u64 == length {
-        true => Ok(body.into()),
-        false => Err(Failure::Kind(ErrorKind::Unavailable, format!("{} of {length} bytes came", body.len()))),
-    }
-}
-
-/// A parent that is a file, too, means that there is no such object.
-fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
-}
-
-fn stat(path: &Path) -> io::Result<Option<(ByteCount, Timestamp)>> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => {
-            let modified = Timestamp::new(found.mtime(), found.mtime_nsec() as i32).map_err(io::Error::other)?;
-            Ok(Some((ByteCount(found.len()), modified)))
-        }
-        Ok(_) => Ok(None),
-        Err(error) if is_absence(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// One page of a walk in the byte order of keys.
-struct Walk {
-    prefix: String,
-    after: String,
-    page: ListPage,
-}
-
-impl Walk {
-    /// Walks the directory `path`, whose objects begin with `base`, until the page is full.
-    fn directory(&mut self, path: &Path, base: &str) -> io::Result<()> {
-        for name in self.names(path, base)? {
-            if self.page.next.is_some() {
-                return Ok(());
-            }
-            match name.ends_with('/') {
-                true => self.directory(&path.join(&name), &format!("{base}{name}"))?,
-                false => self.file(&path.join(&name), format!("{base}{name}"))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &Path, key: String) -> io::Result<()> {
-        let Some((size, modified)) = stat(path)? else { return Ok(()) };
-        let Ok(key) = key.parse() else { return Ok(()) };
-        if self.page.objects.len() == PAGE {
-            let last = self.page.objects.last().expect("a full page is not empty");
-            self.page.next = Some(PageToken(last.key.to_string()));
-        } else {
-            self.page.objects.push(Listed { key, size, modified });
-        }
-        Ok(())
-    }
-
-    /// Names below `path` that can lie on this page or after it, sorted as parts of keys: a directory counts with its slash.
-    fn names(&self, path: &Path, base: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let Ok(mut name) = entry.file_name().into_string() else { continue };
-            if name.parse::<ObjectKey>().is_err() || (base.is_empty() && name == TEMPORARY) {
-                continue;
-            }
-            let is_directory = entry.file_type()?.is_dir();
-            if is_directory {
-                name.push('/');
-            }
-            let full = format!("{base}{name}");
-            let wanted = full.starts_with(&self.prefix) || (is_directory && self.prefix.starts_with(&full));
-            if wanted && (full > self.after || (is_directory && self.after.starts_with(&full))) {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
+    check_came(range.as_ref(), size, body.len() as u64)?;
+    Ok(body.into())
 }
 
 #[cfg(test)]

@@ -72,14 +72,37 @@ impl StoreError {
         StoreError { source: Some(source.into()), ..self }
     }
 
-    /// Adds what else a reader should know; it follows the message in brackets.
+    /// Adds what else a reader should know; it follows the message, and earlier notes, in brackets.
     pub fn note(self, note: impl Into<String>) -> StoreError {
-        StoreError { note: Some(note.into().into()), ..self }
+        let note = note.into();
+        let all = self.note.map_or(note.clone(), |earlier| format!("{earlier}; {note}"));
+        StoreError { note: Some(all.into()), ..self }
     }
 
     /// Puts a better hint in the place of the general one of its kind.
     pub fn advise(self, hint: &'static str) -> StoreError {
         StoreError { hint: Some(hint), ..self }
+    }
+
+    /// An answer of a cloud's API that means failure: its HTTP status, its own code, and its message.
+    pub(super) fn answer(answer: (u16, &str, &str), action: &'static str, key: &str, store: &str) -> StoreError {
+        let (status, code, message) = answer;
+        let key = if matches!(code, "NoSuchBucket" | "ContainerNotFound") { "" } else { key };
+        let failed =
+            StoreError::new(kind_of(status, code), action, key, store).because(format!("status {status} {code} {message}").trim_end().to_owned());
+        match code {
+            "RequestTimeTooSkewed" => failed.advise("set this machine's clock"),
+            _ => failed,
+        }
+    }
+
+    /// A request that had no answer. Only the innermost cause is kept: those around it can show a URL with a signature in it.
+    pub(super) fn silence(error: &(dyn Error + 'static), kind: ErrorKind, action: &'static str, key: &str, store: &str) -> StoreError {
+        let mut cause = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        StoreError::new(kind, action, key, store).because(cause.to_string())
     }
 
     /// A failed operation of a file system.
@@ -102,6 +125,11 @@ impl StoreError {
         self.kind
     }
 
+    /// Whether it concerns one object, rather than the store.
+    pub(super) fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, ErrorKind::Throttled | ErrorKind::Unavailable)
@@ -117,6 +145,25 @@ impl StoreError {
             ErrorKind::Unsupported => Some("use a store that can do this, or do not ask for it in the configuration"),
             _ => None,
         })
+    }
+}
+
+/// What an answer means. Codes go before status where clouds and clones use one status for several things.
+fn kind_of(status: u16, code: &str) -> ErrorKind {
+    match (status, code) {
+        (_, "BadDigest" | "InvalidDigest" | "Md5Mismatch" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => {
+            ErrorKind::ChecksumMismatch
+        }
+        (_, "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" | "ServerBusy") | (429, _) => {
+            ErrorKind::Throttled
+        }
+        (_, "RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted" | "OperationTimedOut") => ErrorKind::Unavailable,
+        (_, "ExpiredToken" | "InvalidAccessKeyId" | "InvalidToken" | "BlobImmutableDueToPolicy") | (401 | 403, _) => ErrorKind::AccessDenied,
+        (404 | 410, _) => ErrorKind::NotFound,
+        (_, "NotImplemented" | "FeatureNotSupported") | (501, _) => ErrorKind::Unsupported,
+        (408 | 500.., _) => ErrorKind::Unavailable,
+        (400..500, _) => ErrorKind::Invalid,
+        _ => ErrorKind::Other,
     }
 }
 

@@ -3,13 +3,32 @@
 //! It owns the trait [`ObjectStore`], the three kinds of store behind it (directory, S3, Azure Blob) and the wrappers around any of them (retry, counting, faults).
 //! It must not know what the objects mean: layout, keys and encryption belong to higher layers.
 
+mod azure;
+mod counting;
 mod directory;
 mod error;
+mod faults;
+mod limits;
 mod object;
+mod open;
+mod operation;
+mod probe;
+mod random;
+mod range;
+mod retry;
+mod s3;
 
+pub use azure::AzureStore;
+pub use counting::{Count, Counting};
 pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
+pub use faults::{Fault, Faults};
 pub use object::{ListPage, Listed, ObjectInfo, ObjectVersion, PageToken, Put, PutOptions};
+pub use open::{open, open_with};
+pub use operation::{Operation, OperationKind};
+pub use probe::{ProbeReport, Role, probe};
+pub use retry::{Budget, Retry};
+pub use s3::{AccessKey, S3Store};
 
 use std::ops::Range;
 
@@ -54,7 +73,7 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Reads one version of an object. Errors: `NotFound`.
     async fn get_version(&self, key: &ObjectKey, version: &str) -> Result<Bytes, StoreError>;
 
-    /// Removes one version of an object for good. Errors: `AccessDenied` while it is under retention.
+    /// Removes one version of an object for good; one that is not there may be success. Errors: `AccessDenied` while it is under retention.
     async fn delete_version(&self, key: &ObjectKey, version: &str) -> Result<(), StoreError>;
 
     /// Where and what this is, for people: a URL without secrets; wrappers show their nesting.
