@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::{keys::sign::InvalidSignature, record::VoidReason, trust::TrustProblem};
+use super::{record::VoidReason, trust::TrustProblem};
 use crate::{
     model::{EntryNumber, InvalidId, Lineage, ObjectKey, RecoveryPointId, Sha256, VaultId},
     pipeline::PipelineError,
@@ -63,7 +63,7 @@ pub enum RepositoryError {
     #[error("the record of {lineage} is forked at {}: {one} and {other} are both valid", number.0)]
     Fork {
         /// Whose record.
-        lineage: Lineage,
+        lineage: Box<Lineage>,
         /// Where.
         number: EntryNumber,
         /// Digest of one entry.
@@ -75,7 +75,7 @@ pub enum RepositoryError {
     #[error("entry {} of {lineage} was {remembered} when it was read last, and now it is {found}", number.0)]
     Rewritten {
         /// Whose record.
-        lineage: Lineage,
+        lineage: Box<Lineage>,
         /// Where.
         number: EntryNumber,
         /// Digest of what was seen.
@@ -113,7 +113,7 @@ pub enum RepositoryError {
     #[error("a {kind} cannot be written to the record of {lineage} now: {reason}")]
     Refused {
         /// Whose record.
-        lineage: Lineage,
+        lineage: Box<Lineage>,
         /// The kind of entry.
         kind: &'static str,
         /// Why.
@@ -134,14 +134,6 @@ pub enum RepositoryError {
         lineage: Lineage,
         /// How often.
         tries: usize,
-    },
-    /// A signature does not fit.
-    #[error("the signature of {key} is not valid: {problem}")]
-    Signature {
-        /// Of which object.
-        key: ObjectKey,
-        /// Why.
-        problem: InvalidSignature,
     },
     /// None of the given identities opens a vault.
     #[error("none of the given identities opens vault {vault}")]
@@ -167,7 +159,7 @@ pub enum RepositoryError {
         /// What.
         what: String,
         /// Why.
-        source: PipelineError,
+        source: Box<PipelineError>,
     },
     /// An identity or state file could not be read or written.
     #[error("cannot read or write {}", path.display())]
@@ -251,7 +243,7 @@ impl RepositoryError {
             E::Trust { problem: TrustProblem::Missing, number: 1 } => ErrorKind::NotFound,
             E::Trust { problem: TrustProblem::Missing | TrustProblem::NoSignature, .. } => ErrorKind::Damage,
             E::Damaged { .. } | E::Gap { .. } | E::Behind { .. } => ErrorKind::Damage,
-            E::Forged { .. } | E::Trust { .. } | E::ForgedVault { .. } | E::Signature { .. } => ErrorKind::Forgery,
+            E::Forged { .. } | E::Trust { .. } | E::ForgedVault { .. } => ErrorKind::Forgery,
             E::Fork { .. } | E::TrustFork { .. } | E::Rewritten { .. } => ErrorKind::Fork,
             E::EpochClosed { .. } => ErrorKind::EpochClosed,
             E::Stuck { .. } => ErrorKind::Stuck,

@@ -233,7 +233,7 @@ impl TrustChain {
         put_signature(store, &layout::trust_signature(options.sha256), signature, &options, is_valid).await?;
         let put = store.put_new(&key, bytes.clone(), &options).await;
         if !matches!(put, Ok(Put::Created)) && read(store, &key).await? != Some(bytes) {
-            put?;
+            let _failed = put?;
             return Err(RepositoryError::Forged { key, what: "another trust object, or none, was put before this one".to_owned() });
         }
         self.objects.push((trust, options.sha256));

@@ -48,7 +48,7 @@ pub async fn wrap(store: &dyn ObjectStore, identity: &VaultIdentity, recipients:
     let what = || format!("a wrapping of vault {id}");
     let text = Zeroizing::new(format!("{}\n", identity.to_secret().expose()));
     let recipients: Vec<&dyn age::Recipient> = recipients.iter().map(|recipient| recipient as &dyn age::Recipient).collect();
-    let sealed = seal(&recipients, text.as_bytes()).map_err(|source| RepositoryError::Seal { what: what(), source })?;
+    let sealed = seal(&recipients, text.as_bytes()).map_err(|source| RepositoryError::Seal { what: what(), source: Box::new(source) })?;
     for _ in 0..MOST_RACES {
         let next = wrappings(store, &id).await?.last().map_or(1, |(last, _)| last + 1);
         let (key, options) = (layout::vault(&id, next), PutOptions::of(&sealed));
@@ -77,7 +77,8 @@ async fn wrappings(store: &dyn ObjectStore, id: &VaultId) -> Result<Vec<(u64, u6
 pub async fn unlock(store: &dyn ObjectStore, trusts: &TrustChain, id: &VaultId, identities: &[Secret]) -> Result<Unlocked, RepositoryError> {
     let trusted = trusts.vault(id).ok_or_else(|| RepositoryError::UnknownVault { vault: id.clone() })?;
     let parsed = identities.iter().map(|identity| identity.expose().parse::<VaultIdentity>()).collect::<Result<Vec<_>, _>>();
-    let parsed = parsed.map_err(|source| RepositoryError::Seal { what: "with an identity of the operator file".to_owned(), source })?;
+    let parsed =
+        parsed.map_err(|source| RepositoryError::Seal { what: "with an identity of the operator file".to_owned(), source: Box::new(source) })?;
     let numbers = wrappings(store, id).await?;
     if numbers.is_empty() {
         return Err(RepositoryError::Missing { key: layout::vault(id, 1), store: store.describe() });
@@ -122,7 +123,7 @@ fn open_wrapping(sealed: &Bytes, identities: &[VaultIdentity], trusted: &Trusted
 pub async fn prove(store: &dyn ObjectStore, trusts: &TrustChain, id: &VaultId, identities: &[Secret]) -> Result<Unlocked, RepositoryError> {
     let unlocked = unlock(store, trusts, id, identities).await?;
     let trusted = trusts.vault(id).ok_or_else(|| RepositoryError::UnknownVault { vault: id.clone() })?;
-    let failed = |source| RepositoryError::Seal { what: format!("a probe to vault {id}"), source };
+    let failed = |source| RepositoryError::Seal { what: format!("a probe to vault {id}"), source: Box::new(source) };
     let recipient: VaultRecipient = trusted.recipient.parse().map_err(failed)?;
     let probe = format!("hourglass probe of vault {id}");
     let sealed = seal(&[&recipient], probe.as_bytes()).map_err(failed)?;

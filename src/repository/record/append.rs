@@ -112,7 +112,7 @@ fn sign(writer: &Writer<'_>, record: &Record, body: &Body) -> Result<(Entry, Byt
     let lineage = fold.lineage().clone();
     fold.judge(&bytes, Some(&signature)).map_err(|reason| match (reason, body) {
         (VoidReason::EpochClosed(_), Body::Point(_)) => RepositoryError::EpochClosed { lineage },
-        (reason, _) => RepositoryError::Refused { lineage, kind: body.kind(), reason },
+        (reason, _) => RepositoryError::Refused { lineage: lineage.into(), kind: body.kind(), reason },
     })?;
     Ok((entry, bytes, signature))
 }

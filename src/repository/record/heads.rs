@@ -76,11 +76,22 @@ impl Heads {
             Some(found) if found == seen.sha256 => Ok(Standing::Current),
             None if record.fold.next() <= seen.number => Ok(Standing::Behind { remembered: seen.number }),
             found => Err(RepositoryError::Rewritten {
-                lineage: record.lineage().clone(),
+                lineage: Box::new(record.lineage().clone()),
                 number: seen.number,
                 remembered: seen.sha256,
                 found: found.map_or("nothing that can be read".to_owned(), |found| found.to_string()),
             }),
+        }
+    }
+
+    /// For writers: errors with `Behind` when `record` ends before what was seen, because a new entry would fork the record.
+    pub fn require_current(&self, location: &str, record: &Record) -> Result<(), RepositoryError> {
+        match self.check(location, record)? {
+            Standing::Current => Ok(()),
+            Standing::Behind { remembered } => {
+                let found = record.fold.head().number;
+                Err(RepositoryError::Behind { lineage: record.lineage().clone(), found, remembered })
+            }
         }
     }
 
