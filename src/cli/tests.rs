@@ -10,6 +10,14 @@ fn walk(command: &Command, path: &str, visit: &mut dyn FnMut(&Command, &str)) {
     }
 }
 
+/// Words of a command line, with texts in double quotes kept together.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('"').enumerate();
+    let parts =
+        quoted.flat_map(|(i, part)| if i % 2 == 1 { vec![part.to_owned()] } else { part.split_ascii_whitespace().map(str::to_owned).collect() });
+    parts.collect()
+}
+
 #[test]
 fn the_definition_of_the_commands_is_sound() {
     Cli::command().debug_assert();
@@ -26,7 +34,7 @@ fn every_command_has_a_help_with_an_example_that_parses() {
         assert!(!about.ends_with('.') && about.starts_with(char::is_uppercase), "{path}: {about:?}");
         for line in help.split("Example:").nth(1).unwrap().lines().map(str::trim).filter(|line| line.starts_with("hourglass ")) {
             let line = line.split(['|', '>']).next().unwrap();
-            let parsed = Cli::command().try_get_matches_from(line.replace(['"', '\''], "").split_ascii_whitespace());
+            let parsed = Cli::command().try_get_matches_from(words(line));
             assert!(parsed.is_ok(), "the example of {path} is wrong: {line}: {}", parsed.unwrap_err());
         }
         seen += 1;
