@@ -1,1 +1,16 @@
-//! To come.
+//! What is stored, under which key, and whom to believe about it.
+//!
+//! Owns the format (`docs/format/`): key names, keys and vaults, the trust, the record and what follows from it (retention, catalog).
+//! Knows no source and no plan.
+
+pub mod catalog;
+pub mod error;
+pub mod keys;
+pub mod layout;
+pub mod record;
+pub mod retention;
+pub mod trust;
+
+mod fetch;
+
+pub use error::{ErrorKind, RepositoryError};

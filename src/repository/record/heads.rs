@@ -1,0 +1,116 @@
+//! What was the highest entry seen, per location and lineage: a location must not show less, or other, than it did.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{entry::to_line, read::Record, rules::Head};
+use crate::{
+    model::{EntryNumber, Lineage, Sha256},
+    repository::{RepositoryError, layout::FORMAT},
+};
+
+/// How a record compares with what was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is as before or goes on.
+    Current,
+    /// It ends before what was seen: entries have not arrived, or were removed.
+    Behind {
+        /// The last number seen.
+        remembered: EntryNumber,
+    },
+}
+
+/// The heads seen so far; a small file on the machine that looks.
+#[derive(Debug)]
+pub struct Heads {
+    path: PathBuf,
+    file: HeadsFile,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadsFile {
+    format: u32,
+    /// By location and lineage.
+    heads: BTreeMap<String, BTreeMap<Lineage, Seen>>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    number: EntryNumber,
+    sha256: Sha256,
+}
+
+impl Heads {
+    /// Reads the file; one that is not there remembers nothing.
+    pub fn open(path: &Path) -> Result<Heads, RepositoryError> {
+        let empty = HeadsFile { format: FORMAT, heads: BTreeMap::new() };
+        let file = match fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .ok()
+                .filter(|file: &HeadsFile| file.format == FORMAT)
+                .ok_or(RepositoryError::IdentityRefused { path: path.to_owned(), rule: "it is not a file of remembered heads" })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => empty,
+            Err(source) => return Err(RepositoryError::IdentityIo { path: path.to_owned(), source }),
+        };
+        Ok(Heads { path: path.to_owned(), file })
+    }
+
+    /// The head that was seen at `location`.
+    pub fn seen(&self, location: &str, lineage: &Lineage) -> Option<Head> {
+        self.file.heads.get(location)?.get(lineage).map(|seen| Head { number: seen.number, sha256: seen.sha256 })
+    }
+
+    /// Compares `record`, as read from `location`, with what was seen there. Errors with `Rewritten` when the remembered entry has changed.
+    pub fn check(&self, location: &str, record: &Record) -> Result<Standing, RepositoryError> {
+        let Some(seen) = self.seen(location, record.lineage()) else { return Ok(Standing::Current) };
+        // A revoked entry is void and still the same bytes: nobody has rewritten anything.
+        match record.digest_at(seen.number) {
+            Some(found) if found == seen.sha256 => Ok(Standing::Current),
+            None if record.fold.next() <= seen.number => Ok(Standing::Behind { remembered: seen.number }),
+            found => Err(RepositoryError::Rewritten {
+                lineage: Box::new(record.lineage().clone()),
+                number: seen.number,
+                remembered: seen.sha256,
+                found: found.map_or("nothing that can be read".to_owned(), |found| found.to_string()),
+            }),
+        }
+    }
+
+    /// For writers: errors with `Behind` when `record` ends before what was seen, because a new entry would fork the record.
+    pub fn require_current(&self, location: &str, record: &Record) -> Result<(), RepositoryError> {
+        match self.check(location, record)? {
+            Standing::Current => Ok(()),
+            Standing::Behind { remembered } => {
+                let found = record.fold.head().number;
+                Err(RepositoryError::Behind { lineage: record.lineage().clone(), found, remembered })
+            }
+        }
+    }
+
+    /// Remembers the head of `record` when it is higher than what was seen; writes the file whole, then renames it.
+    pub fn remember(&mut self, location: &str, record: &Record) -> Result<(), RepositoryError> {
+        let Some(head) = record.head() else { return Ok(()) };
+        if self.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number) {
+            return Ok(());
+        }
+        let lineages = self.file.heads.entry(location.to_owned()).or_default();
+        lineages.insert(record.lineage().clone(), Seen { number: head.number, sha256: head.sha256 });
+        let write = || {
+            let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::create_dir_all(folder)?;
+            let mut new = tempfile::NamedTempFile::new_in(folder)?;
+            io::Write::write_all(&mut new, &to_line(&self.file))?;
+            new.as_file().sync_all()?;
+            new.persist(&self.path).map(drop).map_err(|error| error.error)
+        };
+        write().map_err(|source| RepositoryError::IdentityIo { path: self.path.clone(), source })
+    }
+}

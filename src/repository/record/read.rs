@@ -1,0 +1,248 @@
+//! A record as one location shows it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    body::Body,
+    entry::{Entry, MAX_ENTRY, PointRef},
+    point::Point,
+    rules::{Fold, Head, VoidReason},
+    state::State,
+};
+use crate::{
+    model::{EntryNumber, Lineage, RecoveryPointId, Sha256},
+    repository::{
+        RepositoryError,
+        fetch::{Found, Stored, current, every_version, settle},
+        layout,
+        trust::TrustChain,
+    },
+    storage::{ObjectStore, StoreError, list_all},
+};
+
+/// Entries that are fetched at a time.
+const FETCHES: usize = 16;
+
+/// An entry that is valid, with the digest of its bytes.
+#[derive(Debug, Clone)]
+pub struct ValidEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Of its exact bytes.
+    pub sha256: Sha256,
+}
+
+/// A number that holds no valid entry.
+#[derive(Debug, Clone)]
+pub struct Void {
+    /// Which.
+    pub number: EntryNumber,
+    /// Why.
+    pub reason: VoidReason,
+    /// Of what lies there; `None` when it was too large to be read.
+    pub sha256: Option<Sha256>,
+}
+
+/// Entries that are missing below others: loss, damage, or a copy that has not arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing number.
+    pub number: EntryNumber,
+    /// The highest number above it at which somebody who may has signed something.
+    pub highest: EntryNumber,
+    /// How many such numbers there are.
+    pub above: u64,
+}
+
+/// A record, read from one location and judged.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub(super) fold: Fold,
+    pub(super) entries: Vec<ValidEntry>,
+    pub(super) voids: Vec<Void>,
+    pub(super) gap: Option<Gap>,
+    pub(super) strays: Vec<EntryNumber>,
+}
+
+impl Record {
+    /// Reads the record of `lineage`. Objects that are missing or void are looked for among their older versions.
+    ///
+    /// Errors: the store's; `Fork` when two versions of one entry are both valid.
+    pub async fn load(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
+        let repository = trusts.repository().ok_or(RepositoryError::Trust { number: 1, problem: crate::repository::trust::TrustProblem::Missing })?;
+        let fold = Fold::new(repository.clone(), lineage.clone(), trusts.clone());
+        let mut record = Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new() };
+        let mut shown = fetch_all(store, lineage).await?;
+        // A list may be stale; what it lacks is found by asking for one number after the other.
+        loop {
+            let number = record.fold.next();
+            let listed = shown.remove(&number);
+            if !record.take(store, number, listed).await? {
+                break;
+            }
+        }
+        record.look_above(shown);
+        Ok(record)
+    }
+
+    /// Judges what lies at `number`, the next one. False when nothing does.
+    pub(super) async fn take(&mut self, store: &dyn ObjectStore, number: EntryNumber, listed: Option<Shown>) -> Result<bool, RepositoryError> {
+        let lineage = self.fold.lineage().clone();
+        let key = layout::record(&lineage, number);
+        let signature = |sha256| layout::signature(&lineage, sha256);
+        let shown = match listed {
+            Some(Shown::TooLarge) => {
+                self.reject(number, VoidReason::TooLarge, None);
+                return Ok(true);
+            }
+            Some(Shown::Object(stored)) => Some(stored),
+            None => current(store, &key, signature).await?,
+        };
+        let found = settle(store, &key, shown, signature, |bytes, text| self.fold.judge(bytes, text)).await?;
+        match found {
+            Found::Valid { value, sha256 } => self.accept(value, sha256),
+            Found::Two { one, other } => return Err(RepositoryError::Fork { lineage: lineage.into(), number, one, other }),
+            Found::Missing => return Ok(false),
+            Found::Invalid { problem, sha256 } => {
+                if problem == VoidReason::WrongPrev {
+                    self.look_for_fork(store).await?;
+                }
+                self.reject(number, problem, Some(sha256));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Somebody continued another entry than our head. When that one is a hidden version of the head, the record is forked.
+    async fn look_for_fork(&self, store: &dyn ObjectStore) -> Result<(), RepositoryError> {
+        let Some(head) = self.entries.last() else { return Ok(()) };
+        let (lineage, number) = (self.fold.lineage(), head.entry.number);
+        let key = layout::record(lineage, number);
+        for stored in every_version(store, &key, |sha256| layout::signature(lineage, sha256)).await? {
+            let other = stored.judge(|bytes, text| self.fold.authentic(number, bytes, text));
+            if stored.sha256 != head.sha256 && other.is_ok_and(|other| other.prev == head.entry.prev) {
+                let (one, other) = (head.sha256, stored.sha256);
+                return Err(RepositoryError::Fork { lineage: Box::new(lineage.clone()), number, one, other });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left lies above a missing number. Only what is signed makes that a gap: anybody who can put could put something far away.
+    fn look_above(&mut self, rest: BTreeMap<EntryNumber, Shown>) {
+        let number = self.fold.next();
+        let mut signed = Vec::new();
+        for (above, shown) in rest.into_iter().filter(|(above, _)| *above > number) {
+            match shown {
+                Shown::Object(stored) if stored.judge(|bytes, text| self.fold.authentic(above, bytes, text)).is_ok() => signed.push(above),
+                _ => self.strays.push(above),
+            }
+        }
+        self.gap = signed.last().map(|highest| Gap { number, highest: *highest, above: signed.len() as u64 });
+    }
+
+    pub(super) fn accept(&mut self, entry: Entry, sha256: Sha256) {
+        self.fold.accept(&entry, sha256);
+        self.entries.push(ValidEntry { entry, sha256 });
+    }
+
+    pub(super) fn reject(&mut self, number: EntryNumber, reason: VoidReason, sha256: Option<Sha256>) {
+        self.fold.reject(&reason);
+        self.voids.push(Void { number, reason, sha256 });
+    }
+
+    /// Whose record.
+    pub fn lineage(&self) -> &Lineage {
+        self.fold.lineage()
+    }
+
+    /// The valid entries, in order.
+    pub fn entries(&self) -> &[ValidEntry] {
+        &self.entries
+    }
+
+    /// The void numbers, in order.
+    pub fn voids(&self) -> &[Void] {
+        &self.voids
+    }
+
+    /// Whether entries are missing below others.
+    pub fn gap(&self) -> Option<Gap> {
+        self.gap
+    }
+
+    /// Numbers above the first missing one under which lies what nobody who may has signed.
+    pub fn strays(&self) -> &[EntryNumber] {
+        &self.strays
+    }
+
+    /// The last valid entry; `None` in an empty record.
+    pub fn head(&self) -> Option<Head> {
+        Some(self.fold.head()).filter(|head| head.number.0 > 0)
+    }
+
+    /// What the valid entries add up to.
+    pub fn state(&self) -> &State {
+        self.fold.state()
+    }
+
+    /// Whom it believes.
+    pub fn trusts(&self) -> &Arc<TrustChain> {
+        self.fold.trusts()
+    }
+
+    /// The valid entry of this number.
+    pub fn entry(&self, number: EntryNumber) -> Option<&ValidEntry> {
+        let index = self.entries.binary_search_by_key(&number, |valid| valid.entry.number).ok()?;
+        self.entries.get(index)
+    }
+
+    /// The digest of whatever lies under this number, valid or void.
+    pub fn digest_at(&self, number: EntryNumber) -> Option<Sha256> {
+        let void = || self.voids.iter().find(|void| void.number == number).and_then(|void| void.sha256);
+        self.entry(number).map(|valid| valid.sha256).or_else(void)
+    }
+
+    /// The manifest of this number, and its name.
+    pub fn point(&self, number: EntryNumber) -> Option<(PointRef, &Point)> {
+        let valid = self.entry(number)?;
+        match &valid.entry.body {
+            Body::Point(point) => {
+                let id = RecoveryPointId { lineage: self.lineage().clone(), number };
+                Some((PointRef { id, sha256: valid.sha256 }, point))
+            }
+            _ => None,
+        }
+    }
+
+    /// Errors when entries are missing below others.
+    pub fn without_gap(&self) -> Result<&Record, RepositoryError> {
+        match self.gap {
+            Some(gap) => Err(RepositoryError::Gap { lineage: self.lineage().clone(), number: gap.number, above: gap.above }),
+            None => Ok(self),
+        }
+    }
+}
+
+/// What the listing led to.
+pub(super) enum Shown {
+    Object(Stored),
+    TooLarge,
+}
+
+/// Everything that is listed, with its signatures.
+async fn fetch_all(store: &dyn ObjectStore, lineage: &Lineage) -> Result<BTreeMap<EntryNumber, Shown>, StoreError> {
+    let listed = list_all(store, &layout::record_prefix(lineage)).await?;
+    let numbered = listed.into_iter().filter_map(|object| Some((EntryNumber(layout::number(&object.key)?), object)));
+    let fetches = numbered.map(|(number, object)| async move {
+        if object.size > MAX_ENTRY {
+            return Ok(Some((number, Shown::TooLarge)));
+        }
+        let stored = current(store, &object.key, |sha256| layout::signature(lineage, sha256)).await?;
+        Ok(stored.map(|stored| (number, Shown::Object(stored))))
+    });
+    let fetched: Vec<_> = stream::iter(fetches).buffer_unordered(FETCHES).try_collect().await?;
+    Ok(fetched.into_iter().flatten().collect())
+}

@@ -1,0 +1,198 @@
+use std::{collections::BTreeSet, fs, sync::atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+
+use super::{
+    testing::{DEAD, EPOCH, Lab, Strange, id, mark, open_store, run},
+    *,
+};
+use crate::{
+    model::{EntryNumber, Timestamp},
+    pipeline::sha256,
+    repository::{
+        ErrorKind,
+        catalog::{Catalog, Selector},
+        layout,
+    },
+    storage::{ObjectStore, Put, PutOptions},
+};
+
+#[tokio::test]
+async fn fifty_entries_are_written_and_read_back_whatever_the_times_of_their_files() {
+    let lab = Lab::new().await;
+    let mut record = lab.load().await;
+    for number in 1..=50 {
+        let reason = format!("number {number}");
+        assert_eq!(append(&lab.writer(&lab.capture), &mut record, run(&reason)).await.unwrap().number, EntryNumber(number));
+    }
+    for number in 1..=50 {
+        let file = lab.folder.path().join(layout::record(&lab.lineage, EntryNumber(number)).as_str());
+        let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(2_000_000_000 - number * 1000);
+        fs::File::options().write(true).open(file).unwrap().set_modified(then).unwrap();
+    }
+    let read = lab.load().await;
+    assert_eq!((read.head(), read.entries().len(), read.voids().len(), read.gap()), (record.head(), 50, 0, None));
+    let text = fs::read_to_string(lab.folder.path().join(layout::record(&lab.lineage, EntryNumber(1)).as_str())).unwrap();
+    assert!(text.starts_with(r#"{"format":1,"repository":"0f0f0f"#) && text.ends_with("}\n") && text.lines().count() == 1, "{text}");
+    assert!(text.contains(r#""body":{"kind":"run","run":"20261121T120000Z-0123abcd","outcome":"failed","reason":"number 1"}"#), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_writers_at_once_lose_and_double_nothing() {
+    let lab = std::sync::Arc::new(Lab::new().await);
+    let writers = (0..8).map(|writer| {
+        let lab = lab.clone();
+        tokio::spawn(async move {
+            let mut record = lab.load().await;
+            for turn in 0..10 {
+                append(&lab.writer(&lab.capture), &mut record, run(&format!("{writer}/{turn}"))).await.unwrap();
+            }
+        })
+    });
+    for writer in futures::future::join_all(writers).await {
+        writer.unwrap();
+    }
+    let record = lab.load().await;
+    let said: BTreeSet<String> = record.entries().iter().map(|valid| format!("{:?}", valid.entry.body)).collect();
+    assert_eq!((record.entries().len(), said.len(), record.voids().len(), record.gap()), (80, 80, 0, None));
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_writes_no_entry_twice() {
+    let lab = Lab::new().await;
+    let store = Strange::new(open_store(lab.folder.path()));
+    let mut record = lab.load().await;
+    for (number, faults) in [(1, 2), (2, 1), (3, 3), (4, 4), (5, 0)] {
+        store.faults.store(faults, Relaxed);
+        let body = run(&format!("number {number}"));
+        let appended = append(&lab.writer_to(&store, &lab.capture), &mut record, body).await.unwrap();
+        assert_eq!(appended.number, EntryNumber(number));
+    }
+    let read = lab.load().await;
+    assert_eq!((read.entries().len(), read.voids().len(), read.head()), (5, 0, record.head()));
+    store.faults.store(DEAD, Relaxed);
+    assert_eq!(append(&lab.writer_to(&store, &lab.capture), &mut record, run("never")).await.unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!(lab.load().await.entries().len(), 5);
+}
+
+#[tokio::test]
+async fn what_a_delete_marker_hides_or_junk_covers_is_read_from_its_versions() {
+    let lab = Lab::new().await;
+    for name in ["one", "two", "three", "four"] {
+        lab.append(&lab.capture, run(name)).await.unwrap();
+    }
+    let whole = lab.load().await;
+    let store = Strange::new(open_store(lab.folder.path()));
+    let entry = |number| layout::record(&lab.lineage, EntryNumber(number));
+    store.hidden.lock().unwrap().extend([entry(2), entry(4), layout::signature(&lab.lineage, whole.entries()[0].sha256)]);
+    let third = fs::read(lab.folder.path().join(entry(3).as_str())).unwrap();
+    fs::write(lab.folder.path().join(entry(3).as_str()), "junk").unwrap();
+    store.older.lock().unwrap().insert(entry(3), vec![Bytes::from_static(b"older junk"), Bytes::from(third)]);
+    let read = Record::load(&store, &lab.trusts, &lab.lineage).await.unwrap();
+    assert_eq!((read.head(), read.entries().len(), read.voids().len()), (whole.head(), 4, 0));
+}
+
+#[tokio::test]
+async fn two_valid_versions_of_an_entry_are_a_fork() {
+    let lab = Lab::new().await;
+    let empty = lab.load().await;
+    lab.append(&lab.capture, run("one")).await.unwrap();
+    lab.append(&lab.capture, run("two")).await.unwrap();
+    let (key, other) = (layout::record(&lab.lineage, EntryNumber(1)), lab.entry(&empty, &lab.capture, run("another one")).to_bytes());
+    let signature = Bytes::from(lab.capture.sign(&key, &other));
+    let put = lab.store.put_new(&layout::signature(&lab.lineage, sha256(&other)), signature.clone(), &PutOptions::of(&signature)).await;
+    assert_eq!(put.unwrap(), Put::Created);
+    let store = Strange::new(open_store(lab.folder.path()));
+    let path = lab.folder.path().join(key.as_str());
+    let one = fs::read(&path).unwrap();
+    fs::write(&path, &other).unwrap();
+    store.older.lock().unwrap().insert(key, vec![Bytes::from(one)]);
+    let error = Record::load(&store, &lab.trusts, &lab.lineage).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fork, "{error}");
+}
+
+#[tokio::test]
+async fn a_point_whose_epoch_was_closed_meanwhile_is_refused_by_its_kind() {
+    let lab = Lab::new().await;
+    let mut slow = lab.load().await;
+    append(&lab.writer(&lab.capture), &mut slow, lab.open(EPOCH, EpochMode::Rolling)).await.unwrap();
+    append(&lab.writer(&lab.capture), &mut slow, lab.point(EPOCH)).await.unwrap();
+    lab.append(&lab.operator, Body::EpochClose(EpochClose { epoch: id(EPOCH), reason: "rotation".to_owned() })).await.unwrap();
+    let error = append(&lab.writer(&lab.capture), &mut slow, lab.point(EPOCH)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::EpochClosed);
+    assert_eq!((slow.entries().len(), lab.load().await.entries().len()), (3, 3));
+    let error = lab.append(&lab.capture, lab.open(EPOCH, EpochMode::Rolling)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAllowed);
+    let single = "20261102T000000Z-00ff00ff";
+    lab.append(&lab.capture, lab.open(single, EpochMode::Single)).await.unwrap();
+    lab.append(&lab.capture, lab.point(single)).await.unwrap();
+    assert_eq!(lab.append(&lab.capture, lab.point(single)).await.unwrap_err().kind(), ErrorKind::EpochClosed);
+}
+
+#[tokio::test]
+async fn the_catalog_chooses_the_newest_point_that_is_complete_proven_unsuspected_and_not_given_up() {
+    let lab = Lab::new().await;
+    let time: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+    lab.append(&lab.capture, lab.open(EPOCH, EpochMode::Rolling)).await.unwrap();
+    for _ in 0..4 {
+        lab.append(&lab.capture, lab.point(EPOCH)).await.unwrap();
+    }
+    let latest =
+        |record: &Record| Catalog::new(record, &[]).resolve(&Selector::Latest).map(|point| point.name.id.number.0).map_err(|error| error.kind());
+    let record = lab.load().await;
+    assert_eq!(latest(&record), Err(ErrorKind::NotFound));
+    assert!(Catalog::new(&record, &[]).resolve(&"5".parse().unwrap()).unwrap().unproven);
+    lab.append(&lab.operator, Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 1 } })).await.unwrap();
+    assert_eq!(latest(&lab.load().await), Ok(5));
+    lab.append(&lab.operator, Body::Suspect(mark(&record, EntryNumber(5)))).await.unwrap();
+    assert_eq!(latest(&lab.load().await), Ok(4));
+    let points = vec![ExpiredPoint { number: EntryNumber(4), reason: "old".to_owned() }];
+    let expire = lab.append(&lab.expire, Body::Expire(Expire { points, seen: time, delete_after: time })).await.unwrap();
+    let record = lab.load().await;
+    assert_eq!(latest(&record), Ok(3));
+    let catalog = Catalog::new(&record, &[]);
+    assert_eq!(catalog.candidates().len(), 3);
+    assert!(catalog.resolve(&"before 2026-11-21T10:59:59Z".parse().unwrap()).is_err());
+    assert_eq!(catalog.resolve(&"before 2026-11-21T11:00:00Z".parse().unwrap()).unwrap().name.id.number, EntryNumber(3));
+    let prune = Prune { epoch: id(EPOCH), expire: expire.number, objects: 0, bytes: crate::model::ByteCount(0) };
+    assert_eq!(lab.append(&lab.expire, Body::Prune(prune.clone())).await.unwrap_err().kind(), ErrorKind::NotAllowed);
+    lab.append(&lab.capture, Body::EpochClose(EpochClose { epoch: id(EPOCH), reason: "age".to_owned() })).await.unwrap();
+    lab.append(&lab.expire, Body::Prune(prune)).await.unwrap();
+    assert!(Catalog::new(&lab.load().await, &[]).resolve(&"production@we/1:3".parse().unwrap()).is_err());
+    // A hold in another lineage's record counts.
+    let mut other = Lab::with_repository(lab.repository.as_str()).await;
+    other.lineage = "production@ne/1".parse().unwrap();
+    other.append(&other.operator, Body::Hold(mark(&record, EntryNumber(2)))).await.unwrap();
+    let held = other.load().await;
+    assert_eq!(Catalog::new(&record, &[&held]).points().iter().filter(|point| point.held).count(), 1);
+}
+
+#[tokio::test]
+async fn entries_have_the_form_of_the_format_pages_and_no_other_key() {
+    let lab = Lab::new().await;
+    let zero = "0".repeat(64);
+    let point = serde_json::to_string(&lab.point(EPOCH)).unwrap();
+    let wanted = format!(
+        r#"{{"kind":"point","run":"20261121T120000Z-0123abcd","epoch":"{EPOCH}","vault":"{}","started":"2026-11-21T11:00:00Z","ended":"2026-11-21T11:00:00Z","complete":true,"members":[{{"name":"portal","required":true,"source":"files","outcome":{{"outcome":"succeeded"}},"consistent_from":"2026-11-21T11:00:00Z","consistent_to":"2026-11-21T11:00:00Z","bytes":123,"items":45,"versions":{{"postgresql":"15.18"}}}}],"skew_ms":12,"pack_lists":[{{"sha256":"{zero}","needed":"0-17,19"}}],"needed_bytes":123,"live_bytes":100,"stored_bytes":50,"index":["{zero}"],"hints":["{zero}"],"sealed":"{zero}","retention":{{"classes":["hourly"]}}}}"#,
+        lab.vault.id
+    );
+    assert_eq!(point, wanted);
+    assert_eq!(serde_json::from_str::<Body>(&point).unwrap(), lab.point(EPOCH));
+    let open = serde_json::to_string(&lab.open(EPOCH, EpochMode::Rolling)).unwrap();
+    assert_eq!(
+        open,
+        format!(
+            r#"{{"kind":"epoch-open","epoch":"{EPOCH}","mode":"rolling","vault":"{}","classes":["hourly"],"retain_until":null,"sealed":"{zero}"}}"#,
+            lab.vault.id
+        )
+    );
+    let proof = Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 2 } });
+    let proof = serde_json::to_string(&proof).unwrap();
+    assert_eq!(proof, format!(r#"{{"kind":"proof","of":{{"what":"vault","vault":"{}","wrapping":2}}}}"#, lab.vault.id));
+    for text in [&point, &open, &proof] {
+        for at in text.match_indices('{').map(|(at, _)| at).filter(|at| !text[..*at].ends_with("versions\":")) {
+            let (head, tail) = text.split_at(at + 1);
+            assert!(serde_json::from_str::<Body>(&format!("{head}\"extra\":1,{tail}")).is_err(), "{head}");
+        }
+    }
+}
