@@ -3,6 +3,7 @@
 mod bad_commands;
 mod bad_configs;
 mod envelope;
+mod init;
 
 use std::{
     fs,

@@ -3,7 +3,12 @@
 use std::error::Error;
 
 use super::ExitCode;
-use crate::{config::ConfigError, model::Problem};
+use crate::{
+    config::ConfigError,
+    model::Problem,
+    repository::{self, RepositoryError},
+    storage::StoreError,
+};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -68,5 +73,30 @@ impl From<ConfigError> for CliError {
                 problems.iter().map(|p| Problem { subject: format!("{}:{}:{}", path.display(), p.line, p.column), what: p.sentence() }).collect();
         }
         shown
+    }
+}
+
+impl From<RepositoryError> for CliError {
+    fn from(error: RepositoryError) -> CliError {
+        use repository::ErrorKind as Kind;
+        let (exit, kind) = match error.kind() {
+            Kind::Damage => (ExitCode::Damaged, "damage"),
+            Kind::Forgery => (ExitCode::Damaged, "forgery"),
+            Kind::NotFound => (ExitCode::Failed, "not-found"),
+            Kind::Conflict => (ExitCode::Failed, "conflict"),
+            Kind::EpochClosed => (ExitCode::Failed, "epoch-closed"),
+            Kind::Fork => (ExitCode::Stuck, "fork"),
+            Kind::Stuck => (ExitCode::Stuck, "stuck"),
+            Kind::Store => (ExitCode::Failed, "store"),
+            Kind::NotAllowed => (ExitCode::Failed, "not-allowed"),
+            Kind::Input => (ExitCode::Usage, "input"),
+        };
+        CliError { hint: error.hint().map(str::to_owned), ..CliError::from_error(exit, kind, &error) }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> CliError {
+        CliError { hint: error.hint().map(str::to_owned), ..CliError::from_error(ExitCode::Failed, "store", &error) }
     }
 }

@@ -7,11 +7,17 @@ pub mod copy;
 pub mod demo;
 pub mod error;
 pub mod exit;
+pub mod expire;
 pub mod globals;
+pub mod init;
+pub mod keys;
 pub mod man;
 mod observe;
 pub mod output;
+pub mod points;
 pub mod prune;
+pub mod record;
+pub mod repo;
 pub mod restore;
 pub mod runs;
 mod signals;
@@ -54,6 +60,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each has its help in its own file")]
 pub enum Command {
+    Init(init::InitArgs),
+    Keys(keys::KeysArgs),
+    Points(points::PointsArgs),
+    Expire(expire::ExpireArgs),
+    Record(record::RecordArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -96,6 +107,11 @@ fn start(cli: Cli, command: &str) -> ExitCode {
 
 async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliError> {
     match command {
+        Command::Init(args) => init::run(args, globals).await,
+        Command::Keys(args) => keys::run(args, globals).await,
+        Command::Points(args) => points::run(args, globals).await,
+        Command::Expire(args) => expire::run(args, globals).await,
+        Command::Record(args) => record::run(args, globals).await,
         Command::Config(args) => config::run(args, globals).await,
         Command::Completions(args) => completions::run(args, globals).await,
         Command::Man(args) => man::run(args, globals).await,

@@ -120,3 +120,15 @@ pub(super) fn to_stdout(text: &str) {
 pub(super) fn to_stderr(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
+
+/// Lines up `rows` under `head`, columns two spaces apart.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let heads = line(head.to_vec());
+    rows.iter().fold(heads, |text, row| text + &line(row.iter().map(String::as_str).collect()))
+}

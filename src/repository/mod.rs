@@ -8,6 +8,7 @@ pub mod error;
 pub mod keys;
 pub mod layout;
 pub mod record;
+pub mod repo;
 pub mod retention;
 pub mod trust;
 
