@@ -15,10 +15,17 @@ pub struct ConfigProblem {
     pub what: String,
 }
 
+impl ConfigProblem {
+    /// Key path and what is wrong, without the place.
+    pub fn sentence(&self) -> String {
+        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
+        format!("{path}{}", self.what)
+    }
+}
+
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
-        write!(f, "{}:{}: {path}{}", self.line, self.column, self.what)
+        write!(f, "{}:{}: {}", self.line, self.column, self.sentence())
     }
 }
 

@@ -44,10 +44,25 @@ fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Vec<ConfigProbl
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location();
-        let star = matches!(error.without_snippet(), serde_saphyr::Error::UnknownAnchor { .. });
-        let message = serde_saphyr::Error::render_with_options(&error, Default::default());
-        let first = message.lines().next().unwrap_or("not valid YAML").to_owned();
-        let what = if star { "a text that begins with '*' needs quotes".to_owned() } else { first };
+        let what = words(&error);
         vec![ConfigProblem { line: at.map_or(1, |at| at.line()), column: at.map_or(1, |at| at.column()), path: String::new(), what }]
     })
+}
+
+/// The parser's message, or ours where its own speaks of its interface.
+fn words(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    match error.without_snippet() {
+        Error::UnknownAnchor { .. } => "a text that begins with '*' needs quotes".to_owned(),
+        Error::MultipleDocuments { .. } => "a second document begins here; the file holds one".to_owned(),
+        Error::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("the key {key:?} stands here twice"),
+            None => "a key stands here twice".to_owned(),
+        },
+        other => {
+            let message = other.render();
+            let first = message.lines().next().unwrap_or("this is not YAML");
+            first.rsplit_once(" at line ").map_or(first, |(what, _)| what).to_owned()
+        }
+    }
 }

@@ -138,6 +138,10 @@ impl Resolver<'_> {
             },
             None => None,
         };
+        if store.url.contains('@') {
+            self.say(&format!("{path}.url"), "credentials do not belong into a URL; use the cloud's default chain, account_key_file or sas_file");
+            return None;
+        }
         let url: StoreUrl = self.parse(&format!("{path}.url"), &store.url)?;
         self.store_keys(path, &url, &store);
         Some(StoreConfig {

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod map;
 pub mod packlist;
 pub mod record;
+pub mod repo;
 pub mod retention;
 pub mod sealed;
 pub mod trust;

@@ -1,0 +1,266 @@
+//! `hourglass points`
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
+use crate::{
+    config::PRIMARY,
+    model::{Lineage, MemberName, PolicyName, Problem, RecoveryPointId},
+    repository::{
+        catalog::{Catalog, CatalogPoint, Selector},
+        record::{Body, Mark, PointRef, Record},
+    },
+};
+
+/// List recovery points, look into them, hold them
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "Example:\n  hourglass points list")]
+pub struct PointsArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: PointsCommand,
+}
+
+/// A decision about a point.
+#[derive(Debug, Clone, Args)]
+pub struct Decision {
+    /// The point
+    pub point: RecoveryPointId,
+    /// Who decides
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// What to do with points.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PointsCommand {
+    /// List points, newest first, with what is known about each in each location
+    #[command(after_long_help = "Example:\n  hourglass points list\n  hourglass points list production --location other")]
+    List {
+        /// The policy; without it, all
+        policy: Option<PolicyName>,
+        /// Only this location; without it, all
+        #[arg(long)]
+        location: Option<String>,
+    },
+    /// Show a point: members, sizes, times, vault, retention, holds
+    #[command(after_long_help = "Example:\n  hourglass points show production@we/1:42")]
+    Show {
+        /// The point
+        point: RecoveryPointId,
+        /// The location to read
+        #[arg(long, default_value = PRIMARY)]
+        location: String,
+    },
+    /// Keep a point whatever retention says, until it is released
+    #[command(after_long_help = "Example:\n  hourglass points hold production@we/1:42 --by \"A. Person\" --reason \"audit 2026\"")]
+    Hold(Decision),
+    /// End all holds on a point that this site has placed
+    #[command(after_long_help = "Example:\n  hourglass points release production@we/1:42 --by \"A. Person\" --reason \"audit is over\"")]
+    Release(Decision),
+    /// Mark a point as suspect: it is not chosen by itself any more
+    #[command(after_long_help = "Example:\n  hourglass points suspect production@we/1:42 --by \"A. Person\" --reason \"taken after the intrusion\"")]
+    Suspect(Decision),
+}
+
+/// List the files of a member, without restoring it
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "Needs an operator key.\n\nExample:\n  hourglass points tree production@we/1:42 events")]
+pub struct TreeArgs {
+    /// The point
+    pub point: RecoveryPointId,
+    /// The member
+    pub member: MemberName,
+}
+
+/// Say what differs between two points
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "Needs an operator key.\n\nExample:\n  hourglass points diff production@we/1:41 production@we/1:42")]
+pub struct DiffArgs {
+    /// The earlier point
+    pub one: RecoveryPointId,
+    /// The later point
+    pub other: RecoveryPointId,
+    /// Only this member
+    #[arg(long, value_name = "NAME")]
+    pub member: Option<MemberName>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Those of opening the repository and of reading its records.
+pub async fn run(args: PointsArgs, globals: &Globals) -> Result<Report, CliError> {
+    match args.command {
+        PointsCommand::List { policy, location } => list(policy, location, globals).await,
+        PointsCommand::Show { point, location } => show(&point, &location, globals).await,
+        PointsCommand::Hold(decision) => decide(decision, "held", Body::Hold, globals).await,
+        PointsCommand::Release(decision) => decide(decision, "released", Body::Release, globals).await,
+        PointsCommand::Suspect(decision) => decide(decision, "marked as suspect", Body::Suspect, globals).await,
+    }
+}
+
+/// All records of this site as a location shows them: holds and marks in any of them count.
+pub(super) async fn records(repo: &Repo, also: Option<&Lineage>) -> Result<Vec<Record>, CliError> {
+    let mut lineages = repo.lineages();
+    let missing = also.filter(|lineage| !lineages.contains(lineage)).cloned();
+    lineages.extend(missing);
+    let mut records = Vec::new();
+    for lineage in lineages {
+        records.push(repo.record(&lineage).await?.0);
+    }
+    Ok(records)
+}
+
+/// The record of `lineage` among `records`, and the others.
+pub(super) fn split<'a>(records: &'a [Record], lineage: &Lineage) -> Option<(&'a Record, Vec<&'a Record>)> {
+    let own = records.iter().find(|record| record.lineage() == lineage)?;
+    Some((own, records.iter().filter(|record| record.lineage() != lineage).collect()))
+}
+
+/// What a person calls the state of a point.
+fn state(point: &CatalogPoint<'_>) -> String {
+    let words = [
+        (point.pruned, "pruned"),
+        (point.expired.is_some() && !point.pruned, "expired"),
+        (!point.point.complete, "incomplete"),
+        (point.unproven, "unproven"),
+        (point.suspect, "suspect"),
+        (point.held, "held"),
+        (point.verified.is_some(), "verified"),
+    ];
+    let said: Vec<&str> = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    let good = if point.is_good() { vec!["good"] } else { vec![] };
+    good.into_iter().chain(said).collect::<Vec<_>>().join(", ")
+}
+
+fn data(point: &CatalogPoint<'_>, locations: &[String]) -> Value {
+    json!({"point": point.name.id, "sha256": point.name.sha256, "manifest": point.point, "good": point.is_good(), "complete": point.point.complete,
+        "unproven": point.unproven, "held": point.held, "suspect": point.suspect, "verified": point.verified, "pruned": point.pruned,
+        "expired": point.expired.map(|expiry| &expiry.reason), "recorded_in": locations})
+}
+
+/// One point in a list, over all locations.
+struct Listed {
+    row: Vec<String>,
+    locations: Vec<String>,
+    data: Value,
+}
+
+impl Listed {
+    fn new(point: &CatalogPoint<'_>) -> Listed {
+        let members: Vec<_> = point.point.members.iter().map(|member| member.name.to_string()).collect();
+        let ended = point.point.ended.strftime("%F %T").to_string();
+        let row = vec![point.name.id.to_string(), ended, state(point), members.join(", "), point.point.live_bytes.to_string()];
+        Listed { row, locations: Vec::new(), data: data(point, &[]) }
+    }
+}
+
+async fn list(policy: Option<PolicyName>, location: Option<String>, globals: &Globals) -> Result<Report, CliError> {
+    let config = globals.load_config()?;
+    let locations: Vec<String> = location.map_or_else(|| config.locations.keys().cloned().collect(), |one| vec![one]);
+    let (mut problems, mut shown) = (Vec::new(), Vec::new());
+    for location in locations {
+        let records = match Repo::at(config.clone(), &location).await {
+            Ok(repo) => {
+                if let Some(policy) = &policy {
+                    repo.lineage(policy.as_str())?;
+                }
+                records(&repo, None).await
+            }
+            Err(error) => Err(error),
+        };
+        match records {
+            Ok(records) => shown.push((location, records)),
+            Err(error) if location == PRIMARY || error.exit == ExitCode::Usage => return Err(error),
+            Err(error) => problems.push(Problem { subject: location, what: error.message }),
+        }
+    }
+    let wanted = |record: &&Record| policy.as_ref().is_none_or(|policy| record.lineage().policy == *policy);
+    let mut points: BTreeMap<PointRef, Listed> = BTreeMap::new();
+    for (location, records) in &shown {
+        for record in records.iter().filter(wanted) {
+            let others: Vec<&Record> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
+            for point in Catalog::new(record, &others).points() {
+                let entry = points.entry(point.name.clone()).or_insert_with(|| Listed::new(point));
+                entry.locations.push(location.clone());
+            }
+        }
+    }
+    let (mut rows, mut all) = (Vec::new(), Vec::new());
+    for Listed { mut row, locations, mut data } in points.into_values().rev() {
+        row.push(locations.join(", "));
+        data["recorded_in"] = json!(locations);
+        rows.push(row);
+        all.push(data);
+    }
+    let text = match rows.is_empty() {
+        true => "there are no recovery points yet".to_owned(),
+        false => table(&["POINT", "ENDED (UTC)", "STATE", "MEMBERS", "SIZE", "RECORDED IN"], &rows),
+    };
+    let exit = if problems.is_empty() { ExitCode::Succeeded } else { ExitCode::Incomplete };
+    Ok(Report::new(json!({ "points": all }), text).found(exit, problems))
+}
+
+async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result<Report, CliError> {
+    let repo = Repo::open(globals, location).await?;
+    let records = records(&repo, Some(&id.lineage)).await?;
+    let (own, others) = split(&records, &id.lineage).expect("the lineage is among those that were read");
+    let catalog = Catalog::new(own, &others);
+    // A pruned point can still be looked at.
+    let pruned = catalog.points().iter().find(|point| point.name.id == *id);
+    let point = match pruned {
+        Some(point) => point,
+        None => catalog.resolve(&Selector::Id(id.clone()))?,
+    };
+    let p = point.point;
+    let rows: Vec<_> = p
+        .members
+        .iter()
+        .map(|member| {
+            let outcome = serde_json::to_value(member.outcome).expect("an outcome is JSON");
+            let outcome = outcome["outcome"].as_str().unwrap_or_default().to_owned();
+            let need = if member.required { "required" } else { "optional" };
+            let from = member.consistent_from.strftime("%F %T").to_string();
+            vec![member.name.to_string(), member.source.clone(), need.to_owned(), outcome, member.bytes.to_string(), member.items.to_string(), from]
+        })
+        .collect();
+    let expired = point.expired.map_or(String::new(), |expiry| format!("expired:  {} (deleted after {})\n", expiry.reason, expiry.delete_after));
+    let text = format!(
+        "{}: {}\nended:    {}\nepoch:    {}\nvault:    {}\nskew:     {} ms\nsize:     {} live, {} to fetch, {} new\n{expired}\n{}",
+        id,
+        state(point),
+        p.ended,
+        p.epoch,
+        p.vault,
+        p.skew_ms,
+        p.live_bytes,
+        p.needed_bytes,
+        p.stored_bytes,
+        table(&["MEMBER", "SOURCE", "NEED", "OUTCOME", "SIZE", "ITEMS", "CONSISTENT FROM (UTC)"], &rows)
+    );
+    Ok(Report::new(data(point, &[location.to_owned()]), text))
+}
+
+/// Writes a decision into the record of this site that is nearest to the point: its own, or that of the policy of the same name, or any.
+async fn decide(decision: Decision, done: &str, body: fn(Mark) -> Body, globals: &Globals) -> Result<Report, CliError> {
+    let Decision { point: id, by, reason } = decision;
+    let repo = Repo::open(globals, PRIMARY).await?;
+    let (of_point, _) = repo.record(&id.lineage).await?;
+    let catalog = Catalog::new(&of_point, &[]);
+    let point = catalog.resolve(&Selector::Id(id.clone()))?.name.clone();
+    let none = || CliError::usage("this site has no policy, so it has no record to write a decision into");
+    let mut lineages = repo.lineages();
+    lineages.sort_by_key(|lineage| (*lineage != id.lineage, lineage.policy != id.lineage.policy));
+    let lineage = lineages.into_iter().next().ok_or_else(none)?;
+    let mut record = repo.record_to_write(&lineage).await?;
+    let appended = repo.decide(&mut record, &repo.operator()?, body(Mark { point, by, reason })).await?;
+    let text = format!("{id} is {done} (entry {} of {lineage})", appended.number.0);
+    Ok(Report::new(json!({"point": id, "lineage": lineage, "number": appended.number}), text))
+}

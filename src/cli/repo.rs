@@ -1,0 +1,146 @@
+//! An opened repository: one location's store, and the trust under the root that the configuration pins.
+
+use std::sync::Arc;
+
+use super::{CliError, ExitCode, Globals};
+use crate::{
+    config::{Config, PRIMARY},
+    model::{Clock, Lineage, RepositoryId, SystemClock},
+    repository::{
+        keys::{IdentityFile, OperatorFile, PublicKey},
+        record::{Appended, Body, Heads, Record, Standing, Writer, append},
+        repo::RepoFile,
+        trust::TrustChain,
+    },
+    storage::{self, ObjectStore},
+};
+
+/// What most commands begin with.
+#[derive(Debug)]
+pub struct Repo {
+    /// The configuration.
+    pub config: Config,
+    /// Name of the location.
+    pub location: String,
+    /// Its store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Which repository.
+    pub id: RepositoryId,
+    /// Whom to believe.
+    pub trusts: Arc<TrustChain>,
+}
+
+impl Repo {
+    /// Opens the repository that the configuration names at `location`.
+    ///
+    /// # Errors
+    /// The configuration is wrong or has no such location or no `trust_root`; there is no repository; its trust is void.
+    pub async fn open(globals: &Globals, location: &str) -> Result<Repo, CliError> {
+        Repo::at(globals.load_config()?, location).await
+    }
+
+    /// The same with a configuration that was read.
+    ///
+    /// # Errors
+    /// See [`Repo::open`].
+    pub async fn at(config: Config, location: &str) -> Result<Repo, CliError> {
+        let names: Vec<&str> = config.locations.keys().map(String::as_str).collect();
+        let Some(place) = config.locations.get(location) else {
+            return Err(CliError::usage(format!("there is no location {location:?}")).hint(format!("the configuration has: {}", names.join(", "))));
+        };
+        let root = config.trust_root.as_deref().ok_or_else(no_root)?;
+        let root: PublicKey = root.parse().map_err(|error| CliError::from_error(ExitCode::Usage, "config", &error))?;
+        let store = storage::open(place).await?;
+        let Some(repo) = RepoFile::load(&*store).await? else {
+            let missing = CliError::new(ExitCode::Failed, "not-found", format!("there is no repository at {}", place.url));
+            return Err(missing.hint(if location == PRIMARY { "`hourglass init` makes one" } else { "`hourglass copy` fills a location" }));
+        };
+        let trusts = TrustChain::load(&*store, &repo.repository, &root).await?;
+        Ok(Repo { config, location: location.to_owned(), store, id: repo.repository, trusts: Arc::new(trusts) })
+    }
+
+    /// The lineages that this site writes, one per policy.
+    pub fn lineages(&self) -> Vec<Lineage> {
+        self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
+    }
+
+    /// The lineage that `text` names: a policy of this site, or a lineage.
+    ///
+    /// # Errors
+    /// It names neither.
+    pub fn lineage(&self, text: &str) -> Result<Lineage, CliError> {
+        if text.contains('@') {
+            return text.parse().map_err(|error| CliError::from_error(ExitCode::Usage, "usage", &error));
+        }
+        let known: Vec<String> = self.config.policies.keys().map(ToString::to_string).collect();
+        let found = text.parse().ok().and_then(|policy| self.config.lineage(&policy));
+        found.ok_or_else(|| CliError::usage(format!("there is no policy {text:?}")).hint(format!("the configuration has: {}", known.join(", "))))
+    }
+
+    /// Reads a record, and compares it with what was seen here before.
+    ///
+    /// # Errors
+    /// The store's; the record is forked or was rewritten.
+    pub async fn record(&self, lineage: &Lineage) -> Result<(Record, Standing), CliError> {
+        let record = Record::load(&*self.store, &self.trusts, lineage).await?;
+        let mut heads = Heads::open(&self.config.state_dir.join("heads.json"))?;
+        let place = self.config.locations[&self.location].url.to_string();
+        let standing = heads.check(&place, &record)?;
+        heads.remember(&place, &record)?;
+        Ok((record, standing))
+    }
+
+    /// A record that may be appended to.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record`], and this location shows less than before.
+    pub async fn record_to_write(&self, lineage: &Lineage) -> Result<Record, CliError> {
+        match self.record(lineage).await? {
+            (record, Standing::Current) => Ok(record),
+            (record, Standing::Behind { remembered }) => {
+                let found = record.head().map_or(crate::model::EntryNumber(0), |head| head.number);
+                Err(crate::repository::RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
+            }
+        }
+    }
+
+    /// The operator file of this machine.
+    ///
+    /// # Errors
+    /// The configuration names none, it cannot be read, or it belongs to another repository.
+    pub fn operator(&self) -> Result<OperatorFile, CliError> {
+        let path = self.config.operator_key_file.as_ref().ok_or_else(|| {
+            CliError::new(ExitCode::Usage, "config", "this needs an operator key, and the configuration names none")
+                .hint("set operator_key_file, on an operator's machine")
+        })?;
+        let file = IdentityFile::open_operator(path)?;
+        match file.repository == self.id {
+            true => Ok(file),
+            false => Err(CliError::new(ExitCode::Usage, "config", format!("{} belongs to another repository", path.display()))),
+        }
+    }
+
+    /// Appends an operator's entry and remembers the new head.
+    ///
+    /// # Errors
+    /// The entry would be void, or the store's.
+    pub async fn decide(&self, record: &mut Record, operator: &OperatorFile, body: Body) -> Result<Appended, CliError> {
+        let clock: &dyn Clock = &SystemClock;
+        let writer = Writer { store: &*self.store, key: &operator.signing_key, clock, retain_until: None };
+        let appended = append(&writer, record, body).await?;
+        let place = self.config.locations[&self.location].url.to_string();
+        Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?;
+        Ok(appended)
+    }
+
+    /// What the trust calls a signer.
+    pub fn name_of(&self, key: &PublicKey) -> String {
+        let signers = self.trusts.in_force().map(|trust| trust.signers.as_slice()).unwrap_or_default();
+        signers.iter().find(|signer| signer.key == *key).map_or_else(|| key.to_string(), |signer| signer.name.clone())
+    }
+}
+
+fn no_root() -> CliError {
+    CliError::new(ExitCode::Usage, "config", "the configuration has no trust_root, so nothing in the repository can be believed")
+        .hint("`hourglass init` makes a repository and says which line to add")
+}
