@@ -36,7 +36,7 @@ pub async fn open_epoch(job: &BackupJob, new: &NewEpoch, ctx: &Context) -> Resul
     let digest = sha256(&sealed);
     let key = layout::sealed(&job.lineage, digest);
     let options = PutOptions { sha256: digest, retain_until: new.retain_until };
-    job.store.put_new(&key, sealed, &options).await.map_err(|source| BackupError::Put { key, source })?;
+    let _there_or_new = job.store.put_new(&key, sealed, &options).await.map_err(|source| BackupError::Put { key, source })?;
     let NewEpoch { epoch, mode, vault, classes, retain_until } = new.clone();
     let writer = Writer { store: job.store.as_ref(), key: &job.keys.signing_key, clock: ctx.clock.as_ref(), retain_until };
     let body = Body::EpochOpen(EpochOpen { epoch, mode, vault, classes, retain_until, sealed: digest });
