@@ -71,7 +71,7 @@ pub struct PointMember {
 
 /// How a member's capture ended, without what only the vault may tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(try_from = "OutcomeWire", into = "OutcomeWire")]
 pub enum MemberOutcome {
     /// Everything was read and checked.
     Succeeded,
@@ -82,6 +82,45 @@ pub enum MemberOutcome {
     },
     /// Nothing of it is stored.
     Failed,
+}
+
+/// As stored. (A tagged enum would let unknown keys pass beside variants without fields.)
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutcomeWire {
+    outcome: OutcomeKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OutcomeKind {
+    Succeeded,
+    Incomplete,
+    Failed,
+}
+
+impl TryFrom<OutcomeWire> for MemberOutcome {
+    type Error = &'static str;
+    fn try_from(wire: OutcomeWire) -> Result<Self, &'static str> {
+        match (wire.outcome, wire.missing) {
+            (OutcomeKind::Succeeded, None) => Ok(MemberOutcome::Succeeded),
+            (OutcomeKind::Incomplete, Some(missing)) => Ok(MemberOutcome::Incomplete { missing }),
+            (OutcomeKind::Failed, None) => Ok(MemberOutcome::Failed),
+            _ => Err("`missing` goes with `incomplete`, and with nothing else"),
+        }
+    }
+}
+
+impl From<MemberOutcome> for OutcomeWire {
+    fn from(outcome: MemberOutcome) -> OutcomeWire {
+        match outcome {
+            MemberOutcome::Succeeded => OutcomeWire { outcome: OutcomeKind::Succeeded, missing: None },
+            MemberOutcome::Incomplete { missing } => OutcomeWire { outcome: OutcomeKind::Incomplete, missing: Some(missing) },
+            MemberOutcome::Failed => OutcomeWire { outcome: OutcomeKind::Failed, missing: None },
+        }
+    }
 }
 
 impl From<&Outcome> for MemberOutcome {

@@ -189,6 +189,9 @@ async fn entries_have_the_form_of_the_format_pages_and_no_other_key() {
     let proof = Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 2 } });
     let proof = serde_json::to_string(&proof).unwrap();
     assert_eq!(proof, format!(r#"{{"kind":"proof","of":{{"what":"vault","vault":"{}","wrapping":2}}}}"#, lab.vault.id));
+    let incomplete: MemberOutcome = serde_json::from_str(r#"{"outcome":"incomplete","missing":3}"#).unwrap();
+    assert_eq!(incomplete, MemberOutcome::Incomplete { missing: 3 });
+    assert!(serde_json::from_str::<MemberOutcome>(r#"{"outcome":"succeeded","missing":3}"#).is_err());
     for text in [&point, &open, &proof] {
         for at in text.match_indices('{').map(|(at, _)| at).filter(|at| !text[..*at].ends_with("versions\":")) {
             let (head, tail) = text.split_at(at + 1);
