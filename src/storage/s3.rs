@@ -180,7 +180,9 @@ impl ObjectStore for S3Store {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix)).set_continuation_token(page.map(|token| token.0));
         let found = request.send().await.map_err(|error| self.error(error, "list", prefix))?;
         let next = found.next_continuation_token.filter(|_| found.is_truncated == Some(true)).map(PageToken);
-        Ok(ListPage { objects: found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect(), next })
+        let mut objects: Vec<_> = found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect();
+        objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(ListPage { objects, next })
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
