@@ -20,7 +20,7 @@ use crate::{
         plan::{Facts, OpenEpoch, plan},
     },
     config::Policy,
-    model::{Context, EntryNumber, EpochMode, Lineage, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
+    model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     repository::{RepositoryError, keys::CaptureFile, record::Record, trust::TrustProblem},
     sources::Shape,
     storage::ObjectStore,
@@ -38,8 +38,10 @@ pub struct BackupRequest {
     pub lineage: Lineage,
     /// The policy.
     pub policy: Policy,
-    /// What to capture.
+    /// The policy's members.
     pub members: Vec<JobMember>,
+    /// Which of them to capture; all when empty. The others are missing from the point.
+    pub selected: Vec<MemberName>,
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
     /// Whether that store locks them.
@@ -65,6 +67,8 @@ pub struct BackupEnd {
     pub members: Vec<(StepId, Output)>,
     /// Unfinished runs whose work was taken over.
     pub adopted: Vec<RunId>,
+    /// The record as it is now.
+    pub record: Record,
 }
 
 /// The plan of a backup, and what unfinished runs have left for it.
@@ -99,12 +103,13 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
         })
     });
     let points = state.points.keys().filter_map(|number| record.point(*number));
+    let wanted = |name: &MemberName| request.selected.is_empty() || request.selected.contains(name);
     let components = |member: &JobMember| member.source.components(ctx).unwrap_or_default();
     Ok(Facts {
         now: ctx.clock.now(),
         run,
         lineage: request.lineage.clone(),
-        members: request.members.iter().map(|member| member.name.clone()).collect(),
+        members: request.members.iter().map(|member| member.name.clone()).filter(|name| wanted(name)).collect(),
         has_tree: request.members.iter().any(|member| member.source.kind() == "files" || components(member).iter().any(|c| c.shape == Shape::Tree)),
         epochs: request.policy.epoch,
         keep: request.policy.keep,
@@ -151,7 +156,10 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         let equipment = Arc::clone(&equipment);
         run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone())).await
     };
-    drop(equipment);
+    let Some(Equipment::Backup(job)) = Arc::into_inner(equipment) else { return Err(OrchestratorError::TornDown) };
+    let BackupJob { record, checkpoints: last, destination, .. } = *job;
+    drop((last, destination));
+    let record = record.into_inner();
     let journalled = journalling.await.map_err(|_| OrchestratorError::TornDown)?;
     let outcome = executed?;
     journalled?;
@@ -166,7 +174,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     };
     let members = plan.step_ids().into_iter().filter_map(|id| Some((id.clone(), output(&id)?)));
     let members = members.filter(|(_, output)| matches!(output, Output::Content { .. })).collect();
-    Ok(BackupEnd { run: run_id, outcome, entry, members, adopted })
+    Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
 }
 
 async fn journal_checkpoints(run: Arc<Run>, mut checkpoints: mpsc::Receiver<Checkpoint>) -> Result<(), OrchestratorError> {
