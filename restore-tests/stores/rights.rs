@@ -87,3 +87,14 @@ async fn a_service_that_is_not_there_is_unavailable_at_once() {
     assert!(error.is_transient(), "{error}");
     assert!(error.source().unwrap().to_string().contains("refused"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_credentials_at_all_are_said_to_be_missing_and_not_waited_for() {
+    let profile = ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    assert!(profile.iter().all(|name| std::env::var_os(name).is_none()), "this machine has credentials of its own");
+    let endpoint = Some("http://127.0.0.1:9".parse().unwrap());
+    let config = StoreConfig { endpoint, path_style: true, ..StoreConfig::at("s3://bucket".parse().unwrap()) };
+    let error = open(&config).await.unwrap().get(&key("a"), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}: {:?}", error.source());
+    assert!(error.hint().unwrap().contains("AWS_ACCESS_KEY_ID"));
+}
