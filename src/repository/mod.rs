@@ -4,13 +4,17 @@
 //! Knows no source and no plan.
 
 pub mod catalog;
+pub mod copy;
+mod courier;
 pub mod error;
 pub mod hints;
 pub mod index;
 pub mod keys;
 pub mod layout;
 pub mod map;
+pub mod needs;
 pub mod packlist;
+pub mod presence;
 pub mod record;
 pub mod repo;
 pub mod retention;
