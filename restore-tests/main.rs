@@ -1,5 +1,7 @@
 //! Tests of the product from outside. Services come from `restore-tests/run`, which says where they are through `HOURGLASS_LAB_*`.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
 mod cli;
 mod lab;
+mod stores;
 mod tidy;

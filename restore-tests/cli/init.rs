@@ -149,3 +149,19 @@ fn nothing_that_is_printed_holds_a_secret() {
         assert!(secrets.iter().all(|secret| !text.contains(secret.as_str())), "{arguments:?} prints a key: {text}");
     }
 }
+
+#[test]
+fn a_pinned_root_that_is_not_the_one_at_hand_is_refused_before_anything_is_stored() {
+    let (home, other) = (initialised(), initialised());
+    let config = fs::read_to_string(home.path().join("hourglass.yaml")).unwrap();
+    let pinned = |home: &Home| {
+        let text = fs::read_to_string(home.path().join("hourglass.yaml")).unwrap();
+        text.lines().find(|line| line.starts_with("trust_root")).unwrap().to_owned()
+    };
+    home.write("hourglass.yaml", config.replace(&pinned(&home), &pinned(&other)));
+    let store = home.path().join("there/repository");
+    fs::remove_dir_all(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    assert!(run(&home, &["init"], 2).contains("not the public key of the root file"));
+    assert!(!store.join("repo.json").exists() && !store.join("trust").exists());
+}

@@ -6,7 +6,7 @@ seaweedfs_install() {
 }
 
 seaweedfs_start() {
-    local ports
+    local ports port
     read -ra ports < <(free_ports 8)
     mkdir "$lab/seaweedfs"
     export HOURGLASS_LAB_S3_READONLY_KEY HOURGLASS_LAB_S3_READONLY_SECRET HOURGLASS_LAB_S3_SEAWEEDFS="http://127.0.0.1:${ports[6]}"
@@ -15,6 +15,8 @@ seaweedfs_start() {
         {name: "lab", credentials: [{accessKey: env.HOURGLASS_LAB_S3_KEY, secretKey: env.HOURGLASS_LAB_S3_SECRET}], actions: ["Admin", "Read", "Write", "List", "Tagging"]},
         {name: "reader", credentials: [{accessKey: env.HOURGLASS_LAB_S3_READONLY_KEY, secretKey: env.HOURGLASS_LAB_S3_READONLY_SECRET}], actions: ["Read", "List"]}]}' \
         >"$lab/seaweedfs.json"
+    # It makes sockets outside its folder, named by its ports, and cannot be told otherwise.
+    for port in "${ports[@]}"; do leftovers+=("/tmp/seaweedfs-*-$port.sock"); done
     # Its data is thrown away, so it need not end in order, which takes seconds.
     # One volume per bucket instead of seven: tests make many small buckets.
     service seaweedfs KILL env WEED_MASTER_VOLUME_GROWTH_COPY_1=1 "$(tool seaweedfs)/bin/weed" -logtostderr=true server \

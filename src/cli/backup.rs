@@ -1,16 +1,120 @@
 //! `hourglass backup`
 
+use std::sync::Arc;
+
 use clap::Args;
+use serde_json::{Value, json};
 
-use crate::model::{MemberName, PolicyName};
+use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
+use crate::{
+    backup::job::JobMember,
+    config::{Need, PRIMARY},
+    model::{MemberName, Plan, PolicyName, RecoveryPointId},
+    orchestrator::{
+        backup::{BackupEnd, BackupRequest, back_up, plan_backup},
+        output::Output,
+    },
+    repository::keys::{CaptureFile, IdentityFile},
+    sources, storage,
+};
 
-/// Capture all members of a policy together, as one recovery point
+/// Make a recovery point of a policy: all members captured together
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = "Example:\n  hourglass backup production\n  hourglass backup production --member portal")]
+#[command(after_long_help = "Run it again after an interruption: it goes on with what was stored.\n\n\
+    Example:\n  hourglass backup production\n  hourglass backup production --dry-run\n  hourglass backup production --member portal")]
 pub struct BackupArgs {
     /// The policy
     pub policy: PolicyName,
-    /// Capture only these members; without a required one the point is incomplete
+    /// Only this member, may be repeated; the point is then incomplete if a required one is left out
     #[arg(long = "member", value_name = "NAME")]
     pub members: Vec<MemberName>,
+    /// Print the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is no such policy or member; those of opening the repository; the run cannot begin. What members came to is in the report.
+pub async fn run(args: BackupArgs, globals: &Globals) -> Result<Report, CliError> {
+    let repo = Repo::open(globals, PRIMARY).await?;
+    let ctx = globals.context();
+    let request = request(&repo, &args).await?;
+    if args.dry_run {
+        let (plan, _) = plan_backup(&request, &ctx).await?;
+        return Ok(Report::new(json!({"plan": plan, "dry_run": true}), print_plan(&plan)));
+    }
+    let lineage = request.lineage.clone();
+    let end = back_up(request, &ctx).await?;
+    repo.remember(&end.record)?;
+    Ok(report(&lineage, end))
+}
+
+async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliError> {
+    let lineage = repo.lineage(args.policy.as_str())?;
+    let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy").clone();
+    if let Some(stranger) = args.members.iter().find(|name| !policy.members.contains_key(*name)) {
+        let known: Vec<String> = policy.members.keys().map(ToString::to_string).collect();
+        return Err(CliError::usage(format!("policy {} has no member {stranger}", args.policy)).hint(format!("its members are: {}", known.join(", "))));
+    }
+    let member = |(name, need): (&MemberName, &Need)| {
+        let config = &repo.config.sources[name];
+        let (source, description) = (sources::open(config), sources::describe(config));
+        JobMember { name: name.clone(), required: *need == Need::Required, source, description }
+    };
+    Ok(BackupRequest {
+        repository: repo.id.clone(),
+        members: policy.members.iter().map(member).collect(),
+        selected: args.members.clone(),
+        store: Arc::clone(&repo.store),
+        locks: repo.config.primary().lock.is_some(),
+        control: storage::open(&repo.config.control).await?,
+        record: repo.record_to_write(&lineage).await?,
+        keys: capture_file(repo)?,
+        lineage,
+        policy,
+    })
+}
+
+/// The cluster's file of secrets.
+///
+/// # Errors
+/// It cannot be read, or belongs to another repository or site.
+pub(super) fn capture_file(repo: &Repo) -> Result<CaptureFile, CliError> {
+    let path = &repo.config.capture_key_file;
+    let file = IdentityFile::open_capture(path)?;
+    match file.repository == repo.id && file.site == repo.config.site {
+        true => Ok(file),
+        false => Err(CliError::new(ExitCode::Usage, "config", format!("{} belongs to another repository or site", path.display()))
+            .hint("give the capture file that `hourglass init` made for this site")),
+    }
+}
+
+/// The steps of a plan, for people.
+pub(super) fn print_plan(plan: &Plan) -> String {
+    plan.steps.iter().fold(format!("{}\n", plan.what), |text, step| text + &format!("  {}: {}\n", step.id, step.what))
+}
+
+fn report(lineage: &crate::model::Lineage, end: BackupEnd) -> Report {
+    let point = end.entry.filter(|number| end.record.point(*number).is_some()).map(|number| RecoveryPointId { lineage: lineage.clone(), number });
+    let rows: Vec<Vec<String>> = end.members.iter().filter_map(|(step, output)| row(step.as_str(), output)).collect();
+    let complete = point.as_ref().and_then(|id| end.record.point(id.number)).is_some_and(|(_, point)| point.complete);
+    let mut text = match &point {
+        Some(id) if complete => format!("recovery point {id} is complete\n"),
+        Some(id) => format!("recovery point {id} is INCOMPLETE\n"),
+        None => "no recovery point was made\n".to_owned(),
+    };
+    if !rows.is_empty() {
+        text += &table(&["member", "content", "items", "stored"], &rows);
+    }
+    let members: Value = end.members.iter().map(|(step, output)| (step.to_string(), json!(output))).collect::<serde_json::Map<_, _>>().into();
+    let data = json!({"run": end.run, "point": point, "complete": complete, "members": members, "took_over": end.adopted});
+    Report::new(data, text).ended(end.outcome)
+}
+
+fn row(step: &str, output: &Output) -> Option<Vec<String>> {
+    let Output::Content { bytes, items, transferred } = output else { return None };
+    let name = step.rsplit('/').next().unwrap_or(step);
+    Some(vec![name.to_owned(), bytes.to_string(), items.to_string(), transferred.to_string()])
 }

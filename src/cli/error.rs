@@ -6,7 +6,9 @@ use super::ExitCode;
 use crate::{
     config::ConfigError,
     model::Problem,
+    orchestrator::OrchestratorError,
     repository::{self, RepositoryError},
+    restore::RestoreError,
     storage::StoreError,
 };
 
@@ -98,5 +100,35 @@ impl From<RepositoryError> for CliError {
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> CliError {
         CliError { hint: error.hint().map(str::to_owned), ..CliError::from_error(ExitCode::Failed, "store", &error) }
+    }
+}
+
+impl From<OrchestratorError> for CliError {
+    fn from(error: OrchestratorError) -> CliError {
+        let (exit, kind) = match error {
+            OrchestratorError::Repository(error) => return error.into(),
+            OrchestratorError::LostRun { .. } => (ExitCode::Failed, "lost-run"),
+            OrchestratorError::NoRun { .. } => (ExitCode::Usage, "not-found"),
+            OrchestratorError::Busy { .. } => (ExitCode::Failed, "busy"),
+            OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),
+            OrchestratorError::Illegal(_) => (ExitCode::Damaged, "damage"),
+            OrchestratorError::Journal { .. } | OrchestratorError::Control(_) => (ExitCode::Failed, "store"),
+            OrchestratorError::TornDown => (ExitCode::Failed, "internal"),
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
+    }
+}
+
+impl From<RestoreError> for CliError {
+    fn from(error: RestoreError) -> CliError {
+        let (exit, kind) = match error {
+            RestoreError::Repository(error) => return error.into(),
+            RestoreError::Store(error) => return error.into(),
+            ref damage if damage.is_damage() => (ExitCode::Damaged, "damage"),
+            RestoreError::Absent { .. } | RestoreError::Usage(_) => (ExitCode::Usage, "usage"),
+            RestoreError::Cancelled => (ExitCode::Cancelled, "cancelled"),
+            _ => (ExitCode::Failed, "restore"),
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }
 }

@@ -72,11 +72,15 @@ pub async fn run(args: InitArgs, globals: &Globals) -> Result<Report, CliError> 
     storage::probe(&*store, storage::Role::Data { lock: config.primary().lock.is_some() }, now).await?;
     storage::probe(&*storage::open(&config.control).await?, storage::Role::Control, now).await?;
     let (root, operator, capture) = key_files(&files, &config, &*store).await?;
+    let public = root.signing_key.public().clone();
+    if config.trust_root.as_deref().is_some_and(|pinned| pinned != public.as_str()) {
+        return Err(CliError::usage("trust_root in the configuration is not the public key of the root file")
+            .hint("take the line out if this is to be a new repository"));
+    }
     let repo = RepoFile::create(&*store, &root.repository, SystemClock.now()).await?;
     if repo.repository != root.repository {
         return Err(other_repository(&files.root));
     }
-    let public = root.signing_key.public().clone();
     first_trust(&*store, &root, &operator, &capture).await?;
     let written = write_root(&mut config, public.as_str(), made_config || args.write)?;
     let opened = Repo::at(config, PRIMARY).await?;
@@ -214,10 +218,6 @@ async fn first_trust(store: &dyn ObjectStore, root: &RootFile, operator: &Operat
 
 /// Sets `trust_root`, in the file too when `write`. False when the user has to add the line.
 fn write_root(config: &mut Config, root: &str, write: bool) -> Result<bool, CliError> {
-    if config.trust_root.as_deref().is_some_and(|pinned| pinned != root) {
-        return Err(CliError::usage("trust_root in the configuration is not the root key that was found")
-            .hint("take the line out if this is to be a new repository"));
-    }
     let was_there = config.trust_root.replace(root.to_owned()).is_some();
     if was_there || !write {
         return Ok(was_there);

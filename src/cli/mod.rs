@@ -62,8 +62,11 @@ pub struct Cli {
 pub enum Command {
     Init(init::InitArgs),
     Keys(keys::KeysArgs),
+    Backup(backup::BackupArgs),
     Points(points::PointsArgs),
     Copy(copy::CopyArgs),
+    Restore(restore::RestoreArgs),
+    Runs(runs::RunsArgs),
     Expire(expire::ExpireArgs),
     Record(record::RecordArgs),
     Config(config::ConfigArgs),
@@ -110,6 +113,9 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
     match command {
         Command::Init(args) => init::run(args, globals).await,
         Command::Keys(args) => keys::run(args, globals).await,
+        Command::Backup(args) => backup::run(args, globals).await,
+        Command::Restore(args) => restore::run(args, globals).await,
+        Command::Runs(args) => runs::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Expire(args) => expire::run(args, globals).await,

@@ -90,6 +90,15 @@ impl Repo {
         Ok((record, standing))
     }
 
+    /// Remembers the head of a record that this process has written to.
+    ///
+    /// # Errors
+    /// The file of heads cannot be written.
+    pub fn remember(&self, record: &Record) -> Result<(), CliError> {
+        let place = self.config.locations[&self.location].url.to_string();
+        Ok(Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?)
+    }
+
     /// A record that may be appended to.
     ///
     /// # Errors
@@ -128,8 +137,7 @@ impl Repo {
         let clock: &dyn Clock = &SystemClock;
         let writer = Writer { store: &*self.store, key: &operator.signing_key, clock, retain_until: None };
         let appended = append(&writer, record, body).await?;
-        let place = self.config.locations[&self.location].url.to_string();
-        Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?;
+        self.remember(record)?;
         Ok(appended)
     }
 

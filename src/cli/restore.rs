@@ -1,10 +1,38 @@
 //! `hourglass restore`
 
-use std::{path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::Args;
+use serde_json::json;
 
-use crate::model::{InvalidId, MemberName, PolicyName, RecoveryPointId, Timestamp};
+use super::{
+    CliError, ExitCode, Globals, Report,
+    backup::print_plan,
+    output::table,
+    points,
+    repo::Repo,
+};
+use crate::{
+    config::{Config, PRIMARY, SourceConfig},
+    model::{Context, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},
+    orchestrator::{
+        output::Output,
+        restore::{RestoreEnd, RestoreTools, run_restore},
+        runs,
+    },
+    repository::{
+        catalog::{Catalog, CatalogPoint, Selector},
+        keys::{OperatorFile, vault},
+        record::{Body, MemberOutcome, Point, PointRef, Restore, RestoredMember},
+    },
+    restore::{
+        fetch::Location,
+        opened::OpenedPoint,
+        plan::{MemberTarget, Request, plan},
+    },
+    sources::{self, Source},
+    storage,
+};
 
 /// Restore members or paths of a recovery point, and compare them with what was saved
 #[derive(Debug, Clone, Args)]
@@ -57,5 +85,179 @@ impl FromStr for Choice {
             true => text.parse().map(Choice::Point),
             false => text.parse().map(Choice::Newest),
         }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is no such point, member or path; the vault cannot be opened; the run cannot begin. What came back is in the report.
+pub async fn run(args: RestoreArgs, globals: &Globals) -> Result<Report, CliError> {
+    let config = globals.load_config()?;
+    let ctx = globals.context();
+    let (repo, point, manifest) = find(&config, &args).await?;
+    let operator = repo.operator()?;
+    let opened = open(&repo, point, manifest, &operator, &ctx).await?;
+    let request = request(&config, &opened, &args)?;
+    let run = RunId::new(ctx.clock.now(), runs::random());
+    let plan = plan(&run, &opened, &request)?;
+    if args.dry_run {
+        return Ok(Report::new(json!({"point": opened.point.id, "plan": plan, "dry_run": true}), print_plan(&plan)));
+    }
+    let (point, started) = (opened.point.clone(), ctx.clock.now());
+    let tools = tools(&config, opened, &operator).await?;
+    let end = run_restore(plan, tools, &ctx).await?;
+    finish(&config, &operator, point, started, end, &ctx).await
+}
+
+/// The point that was asked for, from the first location that has it.
+async fn find(config: &Config, args: &RestoreArgs) -> Result<(Repo, PointRef, Point), CliError> {
+    let places: Vec<&str> = match &args.from {
+        Some(name) => vec![name.as_str()],
+        None => std::iter::once(PRIMARY).chain(config.locations.keys().map(String::as_str).filter(|name| *name != PRIMARY)).collect(),
+    };
+    let mut first_error = None;
+    for place in places {
+        match find_at(config, place, args).await {
+            Ok(found) => return Ok(found),
+            Err(error) if error.exit == ExitCode::Usage => return Err(error),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.expect("a configuration has at least one location"))
+}
+
+async fn find_at(config: &Config, place: &str, args: &RestoreArgs) -> Result<(Repo, PointRef, Point), CliError> {
+    let repo = Repo::at(config.clone(), place).await?;
+    let (lineage, selector) = match &args.point {
+        Choice::Point(id) if args.at.is_none() && args.before.is_none() => (id.lineage.clone(), Selector::Number(id.number)),
+        Choice::Point(_) => return Err(CliError::usage("--at and --before choose a point of a policy, and a point was named")),
+        Choice::Newest(policy) => (repo.lineage(policy.as_str())?, Selector::Latest),
+    };
+    let records = points::records(&repo, Some(&lineage)).await?;
+    let (own, others) = points::split(&records, &lineage).expect("it was asked for");
+    let catalog = Catalog::new(own, &others);
+    let point = match args.at.map(|at| (at, true)).or(args.before.map(|before| (before, false))) {
+        None => catalog.resolve(&selector)?,
+        Some((time, inclusive)) => by_time(&catalog, &lineage, time, inclusive)?,
+    };
+    let (name, manifest) = (point.name.clone(), point.point.clone());
+    Ok((repo, name, manifest))
+}
+
+/// The newest good point all of whose data is from before a time.
+fn by_time<'c>(catalog: &'c Catalog<'c>, lineage: &Lineage, time: Timestamp, inclusive: bool) -> Result<&'c CatalogPoint<'c>, CliError> {
+    let fits = |point: &&CatalogPoint<'_>| {
+        let to = point.point.members.iter().map(|member| member.consistent_to).max().unwrap_or(point.point.ended);
+        point.is_good() && (to < time || (inclusive && to == time))
+    };
+    let missing = || CliError::new(ExitCode::Failed, "not-found", format!("no good recovery point of {lineage} is from before {time}"));
+    catalog.points().iter().rev().find(fits).ok_or_else(|| missing().hint("see `hourglass points list`"))
+}
+
+/// Opens a point with an operator's keys; packs are read from any location.
+pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator: &OperatorFile, ctx: &Context) -> Result<OpenedPoint, CliError> {
+    let unlocked = vault::unlock(repo.store.as_ref(), &repo.trusts, &manifest.vault, &operator.identities).await?;
+    let mut locations = vec![Location { name: repo.location.clone(), store: Arc::clone(&repo.store) }];
+    for (name, config) in repo.config.locations.iter().filter(|(name, _)| **name != repo.location) {
+        // A location that is out of reach is what the others are for.
+        if let Ok(store) = storage::open(config).await {
+            locations.push(Location { name: name.clone(), store });
+        }
+    }
+    Ok(OpenedPoint::open(point, manifest, Arc::new(unlocked.identity), locations, ctx).await?)
+}
+
+fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<Request, CliError> {
+    let select = args.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    if let Some(name) = &args.in_place {
+        if args.member.as_ref() != Some(name) {
+            return Err(CliError::usage("--in-place has to repeat the name of the one member that is restored")
+                .hint(format!("hourglass restore {} {name} --in-place {name}", point.point.id)));
+        }
+        let target = match config.sources.get(name) {
+            Some(SourceConfig::Files(files)) => MemberTarget::Directory(files.path.clone()),
+            Some(SourceConfig::Command(_)) => MemberTarget::Source,
+            None => return Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
+        };
+        return Ok(Request { members: vec![(name.clone(), target)], select, overwrite: Overwrite::InPlace });
+    }
+    let folder = args.to.clone().expect("the parser asks for one of --to and --in-place");
+    let folder = std::path::absolute(&folder).map_err(|error| CliError::file("finding", &folder, &error))?;
+    let members = match &args.member {
+        Some(name) => vec![(name.clone(), MemberTarget::Directory(folder))],
+        None => {
+            let all = point.sealed.members.iter();
+            all.map(|member| (member.name.clone(), MemberTarget::Directory(folder.join(member.name.as_str())))).collect()
+        }
+    };
+    Ok(Request { members, select, overwrite: Overwrite::Refuse })
+}
+
+/// What the steps of a restore work with.
+pub(super) async fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile) -> Result<RestoreTools, CliError> {
+    let sources: BTreeMap<MemberName, Arc<dyn Source>> = config.sources.iter().map(|(name, source)| (name.clone(), sources::open(source))).collect();
+    let control = storage::open(&config.control).await?;
+    Ok(RestoreTools { point, sources, control, key: runs::operator_key(&operator.signing_key) })
+}
+
+/// Records the restore in this site's record and reports it.
+pub(super) async fn finish(
+    config: &Config,
+    operator: &OperatorFile,
+    point: PointRef,
+    started: Timestamp,
+    end: RestoreEnd,
+    ctx: &Context,
+) -> Result<Report, CliError> {
+    let ended = ctx.clock.now();
+    let mut members: BTreeMap<MemberName, MemberOutcome> = BTreeMap::new();
+    for (step, outcome, _) in &end.steps {
+        let Some(name) = step.as_str().split('/').nth(1).and_then(|name| name.parse::<MemberName>().ok()) else { continue };
+        let worst = members.entry(name).or_insert(MemberOutcome::Succeeded);
+        if *worst == MemberOutcome::Succeeded {
+            *worst = outcome.into();
+        }
+    }
+    let restored = members.iter().map(|(name, outcome)| {
+        let compared = !matches!(outcome, MemberOutcome::Failed);
+        RestoredMember { name: name.clone(), outcome: *outcome, compared }
+    });
+    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: restored.collect(), started, ended });
+    let recorded = record(config, operator, &point, body).await;
+    let seconds = ended.duration_since(started).as_secs_f64();
+    let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
+    let verb = match &end.outcome {
+        Outcome::Succeeded => "was restored and found equal to what was saved",
+        Outcome::Incomplete { .. } => "was restored, and DIFFERS from what was saved",
+        _ => "was NOT restored",
+    };
+    let mut text = format!("{} {verb} in {seconds:.1} s\n", point.id);
+    text += &table(&["member", "content", "items", "fetched"], &rows);
+    if let Err(why) = &recorded {
+        text += &format!("the restore was not entered in the record: {}\n", why.message);
+    }
+    let steps: Vec<_> = end.steps.iter().map(|(step, outcome, output)| json!({"step": step, "end": outcome, "moved": output})).collect();
+    let data = json!({"run": end.run, "point": point.id, "steps": steps, "seconds": seconds, "entry": recorded.ok()});
+    let mut report = Report::new(data, text).ended(end.outcome);
+    if report.exit == ExitCode::Cancelled {
+        report.text += &format!("`hourglass runs resume {}` goes on\n", end.run);
+    }
+    Ok(report)
+}
+
+async fn record(config: &Config, operator: &OperatorFile, point: &PointRef, body: Body) -> Result<crate::model::EntryNumber, CliError> {
+    let repo = Repo::at(config.clone(), PRIMARY).await?;
+    let lineage = repo.lineage(point.id.lineage.policy.as_str())?;
+    let mut record = repo.record_to_write(&lineage).await?;
+    Ok(repo.decide(&mut record, operator, body).await?.number)
+}
+
+fn row(step: &str, outcome: &Outcome, output: &Output) -> Option<Vec<String>> {
+    let (_, name) = step.split_once('/')?;
+    match output {
+        Output::Content { bytes, items, transferred } => Some(vec![name.to_owned(), bytes.to_string(), items.to_string(), transferred.to_string()]),
+        _ if outcome.is_success() => None,
+        _ => Some(vec![name.to_owned(), "failed".to_owned(), String::new(), String::new()]),
     }
 }

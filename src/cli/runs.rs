@@ -1,8 +1,22 @@
 //! `hourglass runs`
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use crate::model::RunId;
+use super::{CliError, ExitCode, Globals, Report, backup, output::table, repo::Repo, restore};
+use crate::{
+    config::PRIMARY,
+    model::{Action, RunId},
+    orchestrator::{
+        OrchestratorError,
+        restore::{check_free, resume_restore},
+        runs::{self, KnownRun},
+        state::StepState,
+    },
+    pipeline::MacKey,
+    repository::catalog::{Catalog, Selector},
+    storage,
+};
 
 /// List, resume or abort runs
 #[derive(Debug, Clone, Args)]
@@ -40,4 +54,111 @@ pub enum RunsCommand {
         #[arg(long)]
         reason: String,
     },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is no such run, it is not free, or the control store fails.
+pub async fn run(args: RunsArgs, globals: &Globals) -> Result<Report, CliError> {
+    match args.command {
+        RunsCommand::List => list(globals).await,
+        RunsCommand::Show { run } => show(&run, globals).await,
+        RunsCommand::Resume { run } => resume(run, globals).await,
+        RunsCommand::Abort { run, reason } => abort(&run, &reason, globals).await,
+    }
+}
+
+/// The keys of this machine that journals may be authenticated with.
+fn keys(repo: &Repo) -> Vec<MacKey> {
+    let capture = backup::capture_file(repo).ok();
+    let of_lineages = capture.iter().flat_map(|file| repo.lineages().into_iter().map(|lineage| runs::capture_key(file, &lineage)));
+    let of_operator = repo.operator().ok().map(|file| runs::operator_key(&file.signing_key));
+    of_operator.into_iter().chain(of_lineages).collect()
+}
+
+async fn known(run: &RunId, globals: &Globals) -> Result<(Repo, KnownRun), CliError> {
+    let repo = Repo::open(globals, PRIMARY).await?;
+    let control = storage::open(&repo.config.control).await?;
+    let found = runs::load(control.as_ref(), run, &keys(&repo)).await?;
+    let (known, _) = found.ok_or_else(|| CliError::from(OrchestratorError::NoRun { run: run.clone() }))?;
+    Ok((repo, known))
+}
+
+async fn list(globals: &Globals) -> Result<Report, CliError> {
+    let repo = Repo::open(globals, PRIMARY).await?;
+    let control = storage::open(&repo.config.control).await?;
+    let keys = keys(&repo);
+    let (mut rows, mut data) = (Vec::new(), Vec::new());
+    for run in runs::ids(control.as_ref()).await?.into_iter().rev() {
+        match runs::load(control.as_ref(), &run, &keys).await? {
+            Some((known, _)) => {
+                let last = known.last.strftime("%F %T").to_string();
+                rows.push(vec![run.to_string(), known.phase().to_owned(), last, known.state.plan.what.clone()]);
+                data.push(json!({"run": run, "phase": known.phase(), "began": known.began, "last": known.last, "what": known.state.plan.what}));
+            }
+            None => {
+                rows.push(vec![run.to_string(), "unreadable".to_owned(), String::new(), "its journal is not of this machine's keys".to_owned()]);
+                data.push(json!({"run": run, "phase": "unreadable"}));
+            }
+        }
+    }
+    let text = if rows.is_empty() { "there are no runs\n".to_owned() } else { table(&["run", "phase", "last", "what"], &rows) };
+    Ok(Report::new(json!({"runs": data}), text))
+}
+
+async fn show(run: &RunId, globals: &Globals) -> Result<Report, CliError> {
+    let (_, known) = known(run, globals).await?;
+    let state = |step| match known.state.steps.get(step) {
+        Some(StepState::Ended(outcome, _)) => format!("{}", json!(outcome)["outcome"].as_str().unwrap_or_default()),
+        Some(StepState::Started) => "begun".to_owned(),
+        _ => "waiting".to_owned(),
+    };
+    let rows: Vec<Vec<String>> = known.state.plan.steps.iter().map(|step| vec![step.id.to_string(), state(&step.id), step.what.clone()]).collect();
+    let mut text = format!("{}: {}, {}\n", known.run, known.state.plan.what, known.phase());
+    text += &table(&["step", "state", "what"], &rows);
+    text += &format!("checkpoints: {}\n", known.state.checkpoints.len());
+    if let Some(broken) = &known.broken {
+        text += &format!("{broken}\n");
+    }
+    let steps: Vec<_> = known.state.plan.steps.iter().map(|step| json!({"step": step.id, "state": state(&step.id), "what": step.what})).collect();
+    let data = json!({"run": known.run, "phase": known.phase(), "began": known.began, "last": known.last, "steps": steps,
+        "process": known.state.process, "checkpoints": known.state.checkpoints.len(), "broken": known.broken});
+    Ok(Report::new(data, text))
+}
+
+/// A backup is not resumed as such: a new run goes on with what the old one stored, so that all members are captured together.
+async fn resume(run: RunId, globals: &Globals) -> Result<Report, CliError> {
+    let (repo, known) = known(&run, globals).await?;
+    check_free(&known)?;
+    let point = known.state.plan.steps.iter().find_map(|step| match &step.action {
+        Action::Restore { point, .. } => Some(point.clone()),
+        _ => None,
+    });
+    let Some(id) = point else {
+        let policy = known.state.plan.steps.iter().find_map(|step| match &step.action {
+            Action::Commit { lineage, .. } => Some(lineage.policy.clone()),
+            _ => None,
+        });
+        let policy = policy.ok_or_else(|| CliError::new(ExitCode::Failed, "internal", "the run is neither a backup nor a restore"))?;
+        return backup::run(backup::BackupArgs { policy, members: Vec::new(), dry_run: false }, globals).await;
+    };
+    let (ctx, operator) = (globals.context(), repo.operator()?);
+    let record = repo.record(&id.lineage).await?.0;
+    let catalog = Catalog::new(&record, &[]);
+    let point = catalog.resolve(&Selector::Number(id.number))?;
+    let (name, manifest) = (point.name.clone(), point.point.clone());
+    let opened = restore::open(&repo, name.clone(), manifest, &operator, &ctx).await?;
+    let tools = restore::tools(&repo.config, opened, &operator).await?;
+    let began = known.began;
+    let end = resume_restore(known, tools, &ctx).await?;
+    restore::finish(&repo.config, &operator, name, began, end, &ctx).await
+}
+
+async fn abort(run: &RunId, reason: &str, globals: &Globals) -> Result<Report, CliError> {
+    let repo = Repo::open(globals, PRIMARY).await?;
+    let control = storage::open(&repo.config.control).await?;
+    let was_open = runs::abort(&control, run, &keys(&repo), reason, &globals.context()).await?;
+    let text = if was_open { format!("run {run} is ended and never goes on") } else { format!("run {run} had ended already") };
+    Ok(Report::new(json!({"run": run, "was_open": was_open}), text))
 }

@@ -1,7 +1,10 @@
 //! What can go wrong with a run itself, as opposed to its steps.
 
 use super::state::IllegalEvent;
-use crate::{model::RunId, storage::StoreError};
+use crate::{
+    model::RunId,
+    storage::StoreError,
+};
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,15 @@ pub enum OrchestratorError {
         /// Why.
         source: StoreError,
     },
+    /// The control store failed.
+    #[error("cannot list the runs")]
+    Control(#[source] StoreError),
+    /// The repository refused.
+    #[error(transparent)]
+    Repository(#[from] crate::repository::RepositoryError),
+    /// A background task was torn down with the runtime.
+    #[error("the work was torn down")]
+    TornDown,
     /// A journal that does not make sense.
     #[error("the journal does not make sense")]
     Illegal(#[from] IllegalEvent),
@@ -60,6 +72,9 @@ impl OrchestratorError {
         match self {
             OrchestratorError::LostRun { .. } => Some("see who runs it with `hourglass runs show`".to_owned()),
             OrchestratorError::Journal { source, .. } => source.hint().map(|hint| hint.to_string()),
+            OrchestratorError::Control(source) => source.hint().map(|hint| hint.to_string()),
+            OrchestratorError::Repository(error) => error.hint().map(|hint| hint.to_string()),
+            OrchestratorError::TornDown => None,
             OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
             OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),
             OrchestratorError::Busy { .. } => Some("wait for it, or end that process; it is taken over once it is gone".to_owned()),

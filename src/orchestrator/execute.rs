@@ -23,6 +23,7 @@ pub struct Run {
     state: Mutex<RunState>,
     journal: Mutex<Journal>,
     ctx: Context,
+    begun_before: BTreeSet<StepId>,
 }
 
 impl Run {
@@ -33,7 +34,7 @@ impl Run {
     pub async fn begin(plan: Plan, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Arc::new(Run { state: Mutex::new(RunState::begin(event)?), journal: Mutex::new(journal), ctx: ctx.clone() }))
+        Ok(Arc::new(Run { state: Mutex::new(RunState::begin(event)?), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before: BTreeSet::new() }))
     }
 
     /// Journals that this process goes on with a run.
@@ -43,7 +44,14 @@ impl Run {
     pub async fn resume(state: RunState, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::Resumed { process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Arc::new(Run { state: Mutex::new(state.next(event)?), journal: Mutex::new(journal), ctx: ctx.clone() }))
+        let begun = |(id, state): (&StepId, &StepState)| (*state == StepState::Started).then(|| id.clone());
+        let begun_before = state.steps.iter().filter_map(begun).collect();
+        Ok(Arc::new(Run { state: Mutex::new(state.next(event)?), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before }))
+    }
+
+    /// Whether an earlier process of this run had begun a step without ending it.
+    pub fn was_begun(&self, step: &StepId) -> bool {
+        self.begun_before.contains(step)
     }
 
     async fn record(&self, event: JournalEvent) -> Result<(), OrchestratorError> {

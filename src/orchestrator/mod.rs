@@ -1,10 +1,14 @@
 //! Runs plans: journals each step before and after, goes on where another process stopped, and tells observers.
 
+pub mod backup;
 mod error;
 pub mod execute;
 pub mod journal;
 pub mod output;
+pub mod perform;
 pub mod process;
+pub mod restore;
+pub mod runs;
 pub mod state;
 
 pub use error::OrchestratorError;

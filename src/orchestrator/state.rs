@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{output::Output, process::Process};
-use crate::model::{Outcome, Plan, Problem, StepId};
+use crate::model::{Action, Outcome, Plan, Problem, StepId};
 
 /// What the journal says happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,8 +128,14 @@ impl RunState {
         Ok(self)
     }
 
-    /// How the run ends when nothing is left to do: the worst of its steps.
+    /// How the run ends when nothing is left to do: as its manifest says, where it writes one; else as the worst of its steps.
     pub fn outcome(&self) -> Outcome {
+        let commits = self.plan.steps.iter().filter(|step| matches!(step.action, Action::Commit { .. }));
+        for commit in commits {
+            if let Some(StepState::Ended(outcome, _)) = self.steps.get(&commit.id) {
+                return outcome.clone();
+            }
+        }
         let mut missing = Vec::new();
         let mut worst: Option<&Outcome> = None;
         let rank = |outcome: &Outcome| match outcome {

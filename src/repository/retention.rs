@@ -3,8 +3,9 @@
 //! A slot is a UTC calendar bucket: the current hour (day, ISO week, month, year) and as many before it as the policy says, so that at any moment
 //! `daily: 14` covers 14 whole days. Slots are counted back from `now`, never from the points, and the first good point in a slot is the one that
 //! is kept: whoever writes false points later, with whatever dates, evicts nothing from the calendar. (`last` counts points, so a flood can
-//! push others out of it; rely on the calendar.) Three more are kept whatever the policy says: the latest good point, the latest that somebody
-//! verified with a private key (capture cannot forge that), and every point whose claimed end makes no sense: behind `now`, or behind that of a point written after it.
+//! push others out of it; rely on the calendar.) Three more are kept whatever the policy says: the latest good point; the latest that somebody
+//! verified with a private key, which capture cannot forge; and every point that claims to have ended later than `now` or than a point written
+//! after it, because one of the two lies. Marking the liar as suspect ends that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,7 +149,8 @@ pub fn decide(points: &[Candidate], keep: &Keep, now: Timestamp) -> BTreeMap<Ent
     for point in points.iter().filter(|point| !point.complete || point.suspect) {
         let grace = if point.suspect { SUSPECT_GRACE } else { INCOMPLETE_GRACE };
         let has_newer = good.last().is_some_and(|newest| newest.number > point.number);
-        if !has_newer || now.duration_since(point.ended) < grace {
+        let age = now.duration_since(point.ended);
+        if !has_newer || (SignedDuration::ZERO..grace).contains(&age) {
             add(point, Reason::Grace);
         }
     }
@@ -169,12 +171,14 @@ pub fn classes_at(points: &[Candidate], keep: &Keep, at: Timestamp) -> Vec<Class
     last.into_iter().chain(keep.calendar().into_iter().filter(is_new).map(|(class, _)| class)).collect()
 }
 
-/// The points that claim an end that is neither ahead of `now` nor of that of any point after them.
+/// The points that claim an end that is neither ahead of `now` nor of that of any point after them. Suspects neither count nor are judged.
 fn in_order(points: &[&Candidate], now: Timestamp) -> BTreeSet<EntryNumber> {
     let mut earliest = now;
     let mut ordered = BTreeSet::new();
     for point in points.iter().rev() {
-        if point.ended <= earliest {
+        if point.suspect {
+            ordered.insert(point.number);
+        } else if point.ended <= earliest {
             earliest = point.ended;
             ordered.insert(point.number);
         }

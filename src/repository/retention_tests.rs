@@ -61,6 +61,21 @@ fn points_dated_ahead_take_no_slot_from_those_that_follow() {
 }
 
 #[test]
+fn marking_a_liar_as_suspect_lets_the_others_expire_again() {
+    let now = at("2026-11-21T12:30:00Z");
+    let mut points = hourly(at("2026-11-20T12:05:00Z"), 24);
+    points.push(good(100, at("1999-01-01T00:00:00Z")));
+    points.push(good(101, at("9999-01-01T00:00:00Z")));
+    let keep = Keep { hourly: 2, ..Keep::default() };
+    // Of all points only the old-dated one itself may go.
+    assert_eq!(kept(&decide(&points, &keep, now)).len(), 25);
+    points[24].suspect = true;
+    points[25].suspect = true;
+    points.push(good(102, at("2026-11-21T12:05:00Z")));
+    assert_eq!(kept(&decide(&points, &keep, now)), [23, 24, 102].into());
+}
+
+#[test]
 fn the_latest_good_point_and_the_latest_verified_one_are_kept_without_any_policy() {
     let mut points = hourly(at("2020-01-01T00:00:00Z"), 5);
     points[1].verified = true;

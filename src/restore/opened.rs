@@ -120,3 +120,4 @@ pub async fn pack_sizes(point: &PointRef, manifest: &Point, locations: &[Locatio
     }
     Ok(sizes)
 }
+

@@ -31,6 +31,8 @@ pub struct RestoreEnd {
     pub bytes: ByteCount,
     /// Entries, and one per stream.
     pub items: u64,
+    /// Bytes fetched from stores, maps included.
+    pub fetched: ByteCount,
     /// What a person may want to know.
     pub notes: Vec<Problem>,
 }
@@ -50,6 +52,8 @@ pub async fn restore_component(
 ) -> Result<RestoreEnd, RestoreError> {
     let sealed = point.component(member, component)?;
     let progress = Progress::new(Arc::clone(&ctx.observer), step, Some(ByteCount(sealed.bytes)));
+    let before = point.packs.fetched();
+    let fetched = || ByteCount(point.packs.fetched() - before);
     let (named, packs) = (Component { name: sealed.name.clone(), shape: sealed.shape }, &point.packs);
     match sealed.shape {
         Shape::Tree => {
@@ -57,25 +61,21 @@ pub async fn restore_component(
                 return Err(RestoreError::Usage(format!("say where {member} goes: --to DIRECTORY or --in-place")));
             };
             let done = restore_tree(sealed, &Selection::new(select), &path, overwrite, packs, progress, ctx).await?;
-            Ok(RestoreEnd { outcome: done.outcome, bytes: ByteCount(done.bytes), items: done.items, notes: done.notes })
+            Ok(RestoreEnd { outcome: done.outcome, bytes: ByteCount(done.bytes), items: done.items, fetched: fetched(), notes: done.notes })
         }
         Shape::Stream => {
             let sink = match to {
                 To::Directory(path, overwrite) => StreamSink::file(&path, &sealed.name, overwrite)?,
-                To::Source(source, _) => match packs
-                    .pool
-                    .run({
-                        let ctx = ctx.clone();
-                        move || source.sink(&named, &Target::Own, &ctx)
-                    })
-                    .await??
-                {
+                To::Source(source, _) => match packs.pool.run({
+                    let ctx = ctx.clone();
+                    move || source.sink(&named, &Target::Own, &ctx)
+                }).await?? {
                     Sink::Stream(sink) => sink,
                     Sink::Tree(_) => return Err(RestoreError::Usage(format!("{member} was a stream and is configured as a tree"))),
                 },
             };
             let bytes = restore_stream(sealed, sink, packs, progress, ctx).await?;
-            Ok(RestoreEnd { outcome: Outcome::Succeeded, bytes: ByteCount(bytes), items: 1, notes: Vec::new() })
+            Ok(RestoreEnd { outcome: Outcome::Succeeded, bytes: ByteCount(bytes), items: 1, fetched: fetched(), notes: Vec::new() })
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod entry;
 pub mod error;
 pub mod files;
+mod open;
 pub mod stream;
 
 use std::{fmt::Debug, path::PathBuf};
@@ -16,7 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry};
 pub use error::{SourceError, SourceErrorKind};
-pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
+pub use files::{
+    Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written,
+};
+pub use open::{describe, open};
 pub use stream::{StreamCapture, StreamEnd, StreamSink};
 
 use crate::model::Context;

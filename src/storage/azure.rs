@@ -39,6 +39,9 @@ use policy::ContentMd5;
 /// The version that a container without versions shows.
 const ONLY_VERSION: &str = "null";
 
+/// Objects on a page of a listing, as in S3.
+const PAGE: i32 = 1000;
+
 /// Objects in an Azure Blob container, below a prefix.
 pub struct AzureStore {
     container: BlobContainerClient,
@@ -101,13 +104,37 @@ impl AzureStore {
             range: range.clone().map(Into::into),
             ..Default::default()
         };
-        let answer = blob.download(Some(options)).await.map_err(|error| self.error(&error, action, key))?;
+        let answer = match blob.download(Some(options)).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.download_error(&error, blob, range, action, key).await),
+        };
         self.body(answer, range.as_ref(), action, key).await
+    }
+
+    /// The SDK has no kind of its own for a range of an empty blob, so it is looked up.
+    async fn download_error(
+        &self,
+        error: &azure_core::Error,
+        blob: &BlobClient,
+        range: Option<Range<u64>>,
+        action: &'static str,
+        key: &str,
+    ) -> StoreError {
+        let told = self.error(error, action, key);
+        if range.is_none() || told.kind() != ErrorKind::Other {
+            return told;
+        }
+        match blob.get_properties(None).await.and_then(|found| found.content_length()) {
+            Ok(Some(0)) => self.fail(ErrorKind::Invalid, action, key).note("the object is empty"),
+            _ => told,
+        }
     }
 
     async fn page(&self, prefix: &str, marker: Option<String>, versions: bool) -> azure_core::Result<ListBlobsResponse> {
         let include = versions.then(|| vec![ListBlobsIncludeItem::Versions]);
-        let options = BlobContainerClientListBlobsOptions { prefix: Some(self.full(prefix)), marker, include, ..Default::default() };
+        // An empty parameter is not signed alike by everybody.
+        let prefix = Some(self.full(prefix)).filter(|prefix| !prefix.is_empty());
+        let options = BlobContainerClientListBlobsOptions { prefix, marker, include, maxresults: Some(PAGE), ..Default::default() };
         let mut pages = self.container.list_blobs(Some(options))?.into_pages();
         match pages.next().await {
             Some(page) => page?.into_model(),

@@ -61,7 +61,8 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError>;
 
     /// One page of the objects whose keys begin with `prefix` (any text: it need not end at a `/`), from the start or from where `page` says.
-    /// Keys come in ascending byte order, in and across pages, in all three kinds of store. A page may be empty and still not be the last.
+    /// A page may be empty and still not be the last. Keys ascend in byte order within a page, and across pages too in a directory, in S3 and in Azure;
+    /// but some who speak S3 go folder by folder, so `a/b` before `a-b`: whoever needs the whole order takes [`list_all`].
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError>;
 
     /// Removes an object; one that is not there is success. In a versioned store its versions stay.
@@ -92,6 +93,7 @@ pub async fn list_all(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<Liste
         found.extend(page.objects);
         next = page.next;
         if next.is_none() {
+            found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             return Ok(found);
         }
     }

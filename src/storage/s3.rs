@@ -8,6 +8,7 @@ mod connect;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -64,11 +65,17 @@ impl S3Store {
             let answer = (response.status().as_u16(), service.code().unwrap_or_default(), service.message().unwrap_or_default());
             return StoreError::answer(answer, action, key, &self.shown);
         }
-        let kind = match &error {
-            SdkError::ConstructionFailure(_) => ErrorKind::Invalid,
-            // That there are no credentials shows up here, too, before anything is sent. The type of that error is of a crate of its own.
-            SdkError::DispatchFailure(failure) if format!("{failure:?}").contains("CredentialsNotLoaded") => ErrorKind::AccessDenied,
-            _ => ErrorKind::Unavailable,
+        // That there are no credentials shows up here, too, before anything is sent. Providers have tried again for themselves.
+        let provider = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source())
+            .find_map(|cause| cause.downcast_ref::<CredentialsError>());
+        let kind = match (provider, &error) {
+            (Some(CredentialsError::ProviderTimedOut(_)), _) => ErrorKind::Unavailable,
+            (Some(_), _) => {
+                let denied = StoreError::silence(&error, ErrorKind::AccessDenied, action, key, &self.shown).note("no credentials");
+                return denied.advise("give this machine or pod an identity, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+            }
+            (None, SdkError::ConstructionFailure(_)) => ErrorKind::Invalid,
+            (None, _) => ErrorKind::Unavailable,
         };
         StoreError::silence(&error, kind, action, key, &self.shown)
     }
@@ -180,7 +187,9 @@ impl ObjectStore for S3Store {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix)).set_continuation_token(page.map(|token| token.0));
         let found = request.send().await.map_err(|error| self.error(error, "list", prefix))?;
         let next = found.next_continuation_token.filter(|_| found.is_truncated == Some(true)).map(PageToken);
-        Ok(ListPage { objects: found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect(), next })
+        let mut objects: Vec<_> = found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect();
+        objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(ListPage { objects, next })
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

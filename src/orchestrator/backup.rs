@@ -1,0 +1,186 @@
+//! One backup from beginning to end: facts, plan, journal, steps.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
+
+use super::{
+    OrchestratorError,
+    execute::Run,
+    journal::Journal,
+    output::Output,
+    perform::{Equipment, perform},
+    runs,
+    state::StepState,
+};
+use crate::{
+    backup::{
+        Checkpoint,
+        job::{BackupJob, JobMember},
+        plan::{Facts, OpenEpoch, plan},
+    },
+    config::Policy,
+    model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
+    repository::{RepositoryError, keys::CaptureFile, record::Record, trust::TrustProblem},
+    sources::Shape,
+    storage::ObjectStore,
+};
+
+/// Checkpoints that wait to be journalled.
+const CHECKPOINTS_AHEAD: usize = 16;
+
+/// What a backup needs.
+#[derive(Debug)]
+pub struct BackupRequest {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Whose point.
+    pub lineage: Lineage,
+    /// The policy.
+    pub policy: Policy,
+    /// The policy's members.
+    pub members: Vec<JobMember>,
+    /// Which of them to capture; all when empty. The others are missing from the point.
+    pub selected: Vec<MemberName>,
+    /// Where objects go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Whether that store locks them.
+    pub locks: bool,
+    /// Where the journal goes.
+    pub control: Arc<dyn ObjectStore>,
+    /// The record as it is.
+    pub record: Record,
+    /// The cluster's secrets.
+    pub keys: CaptureFile,
+}
+
+/// What came of a backup.
+#[derive(Debug)]
+pub struct BackupEnd {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The point that was written, or the entry that says why there is none.
+    pub entry: Option<EntryNumber>,
+    /// Per member: bytes and items of content, and bytes stored.
+    pub members: Vec<(StepId, Output)>,
+    /// Unfinished runs whose work was taken over.
+    pub adopted: Vec<RunId>,
+    /// The record as it is now.
+    pub record: Record,
+}
+
+/// The plan of a backup, and what unfinished runs have left for it.
+///
+/// # Errors
+/// When the control store cannot be read, or the trust names no vault.
+pub async fn plan_backup(request: &BackupRequest, ctx: &Context) -> Result<(Plan, Vec<(RunId, Vec<Checkpoint>)>), OrchestratorError> {
+    let (now, random) = (ctx.clock.now(), runs::random());
+    let run = RunId::new(now, random);
+    let key = runs::capture_key(&request.keys, &request.lineage);
+    let newest = request.record.state().points.keys().next_back().and_then(|number| request.record.point(*number)).map(|(_, p)| p.run.clone());
+    let left = runs::unfinished(request.control.as_ref(), &key, &request.lineage, newest.as_ref()).await?;
+    let facts = facts(request, run, ctx)?;
+    Ok((plan(&facts), left))
+}
+
+fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, OrchestratorError> {
+    let (record, state) = (&request.record, request.record.state());
+    let missing = || RepositoryError::Trust { number: 1, problem: TrustProblem::Missing };
+    let trust = record.trusts().in_force().ok_or_else(missing)?;
+    let vault = trust.current_vault().ok_or_else(missing)?.id.clone();
+    let rolling = state.open_epochs().filter(|(_, epoch)| epoch.open.mode == EpochMode::Rolling).max_by_key(|(_, epoch)| epoch.opened);
+    let open = rolling.and_then(|(name, epoch)| {
+        let points: Vec<_> = epoch.points.iter().filter_map(|number| record.point(*number)).map(|(_, point)| point).collect();
+        Some(OpenEpoch {
+            epoch: name.clone(),
+            opened: record.entry(epoch.opened)?.entry.written,
+            vault: epoch.open.vault.clone(),
+            retain_until: epoch.open.retain_until,
+            stored: points.iter().map(|point| point.stored_bytes.0).sum(),
+            last: points.last().map(|point| (point.needed_bytes.0, point.live_bytes.0)),
+        })
+    });
+    let points = state.points.keys().filter_map(|number| record.point(*number));
+    let wanted = |name: &MemberName| request.selected.is_empty() || request.selected.contains(name);
+    let components = |member: &JobMember| member.source.components(ctx).unwrap_or_default();
+    Ok(Facts {
+        now: ctx.clock.now(),
+        run,
+        lineage: request.lineage.clone(),
+        members: request.members.iter().map(|member| member.name.clone()).filter(|name| wanted(name)).collect(),
+        has_tree: request.members.iter().any(|member| member.source.kind() == "files" || components(member).iter().any(|c| c.shape == Shape::Tree)),
+        epochs: request.policy.epoch,
+        keep: request.policy.keep,
+        locks: request.locks,
+        vault,
+        open,
+        complete: points.filter(|(_, point)| point.complete).map(|(_, point)| point.ended).collect(),
+    })
+}
+
+/// Makes a recovery point.
+///
+/// # Errors
+/// When the run cannot begin, or its journal is lost. What members and the manifest came to is in the outcome.
+pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd, OrchestratorError> {
+    let (plan, left) = plan_backup(&request, ctx).await?;
+    let run_id = plan.run.clone();
+    let key = runs::capture_key(&request.keys, &request.lineage);
+    let journal = Journal::create(Arc::clone(&request.control), run_id.clone(), key.clone());
+    let run = Run::begin(plan.clone(), journal, ctx).await?;
+    let adopted: Vec<RunId> = left.iter().map(|(run, _)| run.clone()).collect();
+    for old in &adopted {
+        runs::close(&request.control, old, &key, &run_id, ctx).await?;
+    }
+    let (send, checkpoints) = mpsc::channel(CHECKPOINTS_AHEAD);
+    let job = BackupJob {
+        run: run_id.clone(),
+        started: ctx.clock.now(),
+        repository: request.repository,
+        lineage: request.lineage,
+        store: request.store,
+        record: AsyncMutex::new(request.record),
+        keys: request.keys,
+        members: request.members,
+        max_skew: request.policy.max_skew,
+        adopted: left.into_iter().flat_map(|(_, checkpoints)| checkpoints).collect(),
+        checkpoints: send,
+        captured: Mutex::default(),
+        destination: OnceCell::new(),
+    };
+    let journalling = tokio::spawn(journal_checkpoints(Arc::clone(&run), checkpoints));
+    let equipment = Arc::new(Equipment::Backup(Box::new(job)));
+    let executed = {
+        let equipment = Arc::clone(&equipment);
+        run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone())).await
+    };
+    let Some(Equipment::Backup(job)) = Arc::into_inner(equipment) else { return Err(OrchestratorError::TornDown) };
+    let BackupJob { record, checkpoints: last, destination, .. } = *job;
+    drop((last, destination));
+    let record = record.into_inner();
+    let journalled = journalling.await.map_err(|_| OrchestratorError::TornDown)?;
+    let outcome = executed?;
+    journalled?;
+    let state = run.snapshot().await;
+    let output = |id: &StepId| match state.steps.get(id) {
+        Some(StepState::Ended(_, output)) => Some(output.clone()),
+        _ => None,
+    };
+    let entry = match output(&step_id(&["commit"])) {
+        Some(Output::Entry { number }) => Some(number),
+        _ => None,
+    };
+    let members = plan.step_ids().into_iter().filter_map(|id| Some((id.clone(), output(&id)?)));
+    let members = members.filter(|(_, output)| matches!(output, Output::Content { .. })).collect();
+    Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
+}
+
+async fn journal_checkpoints(run: Arc<Run>, mut checkpoints: mpsc::Receiver<Checkpoint>) -> Result<(), OrchestratorError> {
+    while let Some(checkpoint) = checkpoints.recv().await {
+        // Returning drops the receiver, and whoever stores things stops.
+        run.checkpoint(&step_id(&["store"]), Output::Stored(checkpoint)).await?;
+    }
+    Ok(())
+}

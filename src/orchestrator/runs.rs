@@ -1,0 +1,156 @@
+//! The runs that the control store knows: found, read, and closed when their process is gone.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    OrchestratorError,
+    journal::{Journal, read},
+    output::Output,
+    process::Life,
+    state::{JournalEvent, RunState},
+};
+use crate::{
+    backup::Checkpoint,
+    model::{Action, Context, Lineage, Outcome, RunId, Timestamp},
+    pipeline::{ChunkKey, MacKey, sha256},
+    repository::{
+        keys::{CaptureFile, SigningKey},
+        layout,
+    },
+    storage::{ObjectStore, list_all},
+};
+
+const JOURNAL_CONTEXT: &str = "hourglass journal 1";
+
+/// The key of the journals of a lineage's captures.
+pub fn capture_key(keys: &CaptureFile, lineage: &Lineage) -> MacKey {
+    keys.lineage_chunk_key(lineage).derive(JOURNAL_CONTEXT)
+}
+
+/// The key of the journals of an operator's runs.
+pub fn operator_key(key: &SigningKey) -> MacKey {
+    ChunkKey::new(sha256(key.secret().expose().as_bytes()).0).derive(JOURNAL_CONTEXT)
+}
+
+/// Tells runs that begin in the same second apart.
+pub fn random() -> u32 {
+    getrandom::u32().expect("the operating system has random numbers")
+}
+
+/// A run, as its journal tells it.
+#[derive(Debug)]
+pub struct KnownRun {
+    /// Which.
+    pub run: RunId,
+    /// What its journal adds up to.
+    pub state: RunState,
+    /// When it began.
+    pub began: Timestamp,
+    /// When something was journalled last.
+    pub last: Timestamp,
+    /// Why its journal cannot be read further, if so.
+    pub broken: Option<String>,
+}
+
+impl KnownRun {
+    /// Where it is, in one word.
+    pub fn phase(&self) -> &'static str {
+        match (&self.state.ended, self.state.process.life()) {
+            (Some(Outcome::Succeeded), _) => "succeeded",
+            (Some(Outcome::Incomplete { .. }), _) => "incomplete",
+            (Some(Outcome::Failed { .. }), _) => "failed",
+            (Some(Outcome::Cancelled { .. }), _) => "cancelled",
+            (Some(Outcome::Stuck { .. }), _) => "stuck",
+            (None, Life::Alive) => "running",
+            (None, Life::Gone) => "interrupted",
+            (None, Life::Unknown) => "running elsewhere",
+        }
+    }
+}
+
+/// The ids of all runs, oldest first.
+///
+/// # Errors
+/// When the control store cannot be listed.
+pub async fn ids(control: &dyn ObjectStore) -> Result<BTreeSet<RunId>, OrchestratorError> {
+    let listed = list_all(control, layout::RUNS_PREFIX).await.map_err(OrchestratorError::Control)?;
+    let id = |key: &str| key.strip_prefix(layout::RUNS_PREFIX)?.split('/').next()?.parse().ok();
+    Ok(listed.iter().filter_map(|object| id(object.key.as_str())).collect())
+}
+
+/// Reads a run with whichever of the keys fits; `None` when none does.
+///
+/// # Errors
+/// When the control store cannot be read, or the journal contradicts itself.
+pub async fn load(control: &dyn ObjectStore, run: &RunId, keys: &[MacKey]) -> Result<Option<(KnownRun, MacKey)>, OrchestratorError> {
+    for key in keys {
+        let tail = read(control, run, key).await?;
+        let (Some(first), Some(last)) = (tail.records.first(), tail.records.last()) else { continue };
+        let (began, last) = (first.written, last.written);
+        let mut events = tail.records.into_iter().map(|record| record.event);
+        let first = events.next().expect("there is a first");
+        let state = events.try_fold(RunState::begin(first)?, RunState::next)?;
+        return Ok(Some((KnownRun { run: run.clone(), state, began, last, broken: tail.broken }, key.clone())));
+    }
+    Ok(None)
+}
+
+/// Captures of `lineage` that were begun after `newest` and made no point, with what they have stored. Runs that are still alive are left alone.
+///
+/// # Errors
+/// When the control store cannot be read.
+pub async fn unfinished(
+    control: &dyn ObjectStore,
+    key: &MacKey,
+    lineage: &Lineage,
+    newest: Option<&RunId>,
+) -> Result<Vec<(RunId, Vec<Checkpoint>)>, OrchestratorError> {
+    let mut found = Vec::new();
+    for run in ids(control).await?.into_iter().filter(|run| newest.is_none_or(|newest| run > newest)) {
+        let Some((known, _)) = load(control, &run, std::slice::from_ref(key)).await? else { continue };
+        let ours = |action: &Action| matches!(action, Action::Commit { lineage: of, .. } if of == lineage);
+        let ended_well = matches!(known.state.ended, Some(Outcome::Succeeded | Outcome::Incomplete { .. }));
+        if ended_well || known.phase() == "running" || !known.state.plan.steps.iter().any(|step| ours(&step.action)) {
+            continue;
+        }
+        let stored = known.state.checkpoints.into_iter().filter_map(|(_, output)| match output {
+            Output::Stored(checkpoint) => Some(checkpoint),
+            _ => None,
+        });
+        found.push((run, stored.collect()));
+    }
+    Ok(found)
+}
+
+/// Ends the journal of a run whose process is gone, because `heir` takes over what it has stored.
+///
+/// # Errors
+/// When the control store cannot be written.
+pub async fn close(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, heir: &RunId, ctx: &Context) -> Result<(), OrchestratorError> {
+    abort(control, run, std::slice::from_ref(key), &format!("run {heir} took over what it has stored"), ctx).await.map(drop)
+}
+
+/// Ends a run that nobody works on. Returns whether it was open.
+///
+/// # Errors
+/// When there is no such run, or its process is alive.
+pub async fn abort(control: &Arc<dyn ObjectStore>, run: &RunId, keys: &[MacKey], reason: &str, ctx: &Context) -> Result<bool, OrchestratorError> {
+    let Some((known, key)) = load(control.as_ref(), run, keys).await? else { return Err(OrchestratorError::NoRun { run: run.clone() }) };
+    if known.state.ended.is_some() {
+        return Ok(false);
+    }
+    if known.state.process.life() == Life::Alive {
+        return Err(busy(&known, "is alive"));
+    }
+    let tail = read(control.as_ref(), run, &key).await?;
+    let mut journal = Journal::resume(Arc::clone(control), run.clone(), key, &tail);
+    let outcome = Outcome::Cancelled { reason: reason.to_owned() };
+    journal.append(JournalEvent::RunEnded { outcome }, ctx.clock.now()).await?;
+    Ok(true)
+}
+
+/// Why a run cannot be touched.
+pub(super) fn busy(known: &KnownRun, why: &'static str) -> OrchestratorError {
+    let process = &known.state.process;
+    OrchestratorError::Busy { run: known.run.clone(), pid: process.pid, machine: process.machine.clone(), why }
+}

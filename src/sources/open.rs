@@ -1,0 +1,39 @@
+//! A source from its part of the configuration, and what a sealed part says about it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{CommandSource, Consistency, EnvValue, FilesOptions, FilesSource, Source};
+use crate::config::SourceConfig;
+
+/// The source that a configuration describes. Nothing is read yet.
+pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
+    match config {
+        SourceConfig::Files(files) => {
+            let options = FilesOptions { root: files.path.clone(), excludes: files.exclude.clone(), cross_mounts: !files.one_file_system };
+            Arc::new(FilesSource { options })
+        }
+        SourceConfig::Command(command) => {
+            let plain = command.env.iter().map(|(name, value)| (name.clone(), EnvValue::Plain(value.clone())));
+            let secret = command.env_files.iter().map(|(name, path)| (name.clone(), EnvValue::SecretFile(path.clone())));
+            Arc::new(CommandSource {
+                dump: command.dump.clone(),
+                load: command.load.clone(),
+                env: plain.chain(secret).collect(),
+                timeout: Some(command.timeout),
+                allow_empty: command.allow_empty,
+                allow_unread: false,
+                consistency: Consistency::Span,
+            })
+        }
+    }
+}
+
+/// What a person who restores wants to know of where the data came from; for the vault only.
+pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
+    let words = |argv: &[String]| serde_json::to_string(argv).expect("words are plain data");
+    let pairs = match config {
+        SourceConfig::Files(files) => vec![("path", files.path.display().to_string()), ("exclude", words(&files.exclude))],
+        SourceConfig::Command(command) => vec![("dump", words(&command.dump)), ("load", words(&command.load))],
+    };
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
