@@ -1,9 +1,6 @@
 //! Captures one member: every component of its source, one after the other.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 

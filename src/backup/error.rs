@@ -2,13 +2,7 @@
 
 use std::io;
 
-use crate::{
-    model::ObjectKey,
-    pipeline::PipelineError,
-    repository::RepositoryError,
-    sources::SourceError,
-    storage::StoreError,
-};
+use crate::{model::ObjectKey, pipeline::PipelineError, repository::RepositoryError, sources::SourceError, storage::StoreError};
 
 /// Why a backup, or a part of it, did not happen.
 #[derive(Debug, thiserror::Error)]
