@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod cli;
+mod concurrent;
 mod crash;
+mod faults;
 mod lab;
 mod stores;
 mod tidy;

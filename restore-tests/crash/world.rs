@@ -32,7 +32,7 @@ use hourglass::{
 };
 use tempfile::TempDir;
 
-use super::snapshot::{Snapshot, snapshot};
+use super::snapshot::{Snapshot, assert_same, snapshot};
 
 /// Small packs, so that little data makes many of them, and several checkpoints.
 pub const PACK: u64 = 32 << 10;
@@ -192,15 +192,14 @@ impl World {
     }
 
     /// What a backup of `policy` needs, with its record as `stores` show it.
-    pub async fn request(&self, policy: &str, stores: &Stores) -> BackupRequest {
+    pub async fn request(&self, policy: &str, stores: &Stores) -> Result<BackupRequest, OrchestratorError> {
         let repo = self.repo().await;
-        let lineage = repo.lineage(policy).unwrap();
-        let record = Record::load(&*stores.data, &repo.trusts, &lineage).await.unwrap();
-        request(&repo.config, repo.id.clone(), self.capture(), record, stores)
+        let record = Record::load(&*stores.data, &repo.trusts, &self.lineage(policy)).await?;
+        Ok(request(&repo.config, repo.id.clone(), self.capture(), record, stores))
     }
 
     pub async fn back_up(&self, policy: &str, stores: &Stores, ahead: i64) -> Result<BackupEnd, OrchestratorError> {
-        back_up(self.request(policy, stores).await, &context(ahead)).await
+        back_up(self.request(policy, stores).await?, &context(ahead)).await
     }
 
     /// A backup that has to succeed; gives the number of its point.
@@ -272,6 +271,17 @@ impl World {
         let end = self.restore(policy, number, &target.path().join("all"), &stores).await.unwrap();
         assert!(end.outcome.is_success(), "point {number}: {:?}", end.outcome);
         snapshot(&target.path().join("all"))
+    }
+
+    /// Restores every point that is complete, and compares it with what it should be; gives their number.
+    pub async fn check(&self, policy: &str, expected: impl Fn(EntryNumber) -> Snapshot, why: &str) -> usize {
+        let complete = self.points(policy).await.into_iter().filter(|(_, point)| point.complete);
+        let mut count = 0;
+        for (number, _) in complete {
+            assert_same(&self.restored(policy, number, &self.stores().data).await, &expected(number), &format!("{why}: point {number}"));
+            count += 1;
+        }
+        count
     }
 
     /// What is there to be saved now, as [`World::restored`] shows it.
