@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod cli;
+mod concurrent;
+mod crash;
 mod damage;
+mod faults;
 mod lab;
 mod stores;
 mod tidy;
