@@ -3,6 +3,7 @@
 
 mod byhand;
 mod cli;
+mod clouds;
 mod lab;
 mod site;
 mod stores;
