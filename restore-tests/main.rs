@@ -4,6 +4,7 @@
 mod byhand;
 mod cli;
 mod clouds;
+mod damage;
 mod lab;
 mod site;
 mod stores;
