@@ -15,11 +15,13 @@ pub mod map;
 pub mod needs;
 pub mod packlist;
 pub mod presence;
+pub mod prune;
 pub mod record;
 pub mod repo;
 pub mod retention;
 pub mod sealed;
 pub mod trust;
+pub mod verify;
 
 mod fetch;
 
