@@ -1,0 +1,125 @@
+//! The documentation: its commands exist, its links lead somewhere, and the README's walk-through works as written.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_hourglass");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The README and every page below `docs/`, by path relative to the root.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let mut folders = vec![root().join("docs")];
+    let mut files = vec![root().join("README.md")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 20, "the walk found too little: {files:?}");
+    files.into_iter().map(|path| (path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Fenced blocks, each with its language.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let (mut found, mut open) = (Vec::new(), None);
+    for line in page.lines() {
+        match (line.trim().strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (None, Some((_, text))) => *text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    found
+}
+
+/// The words of a shell command up to whatever the shell does with its output; quotes are taken off.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            (_, Some(end)) if letter == end => quote = None,
+            (_, Some(_)) => word.get_or_insert_default().push(letter),
+            ('"' | '\'', None) => {
+                word.get_or_insert_default();
+                quote = Some(letter);
+            }
+            ('|' | '>' | '&' | ';' | '#', None) => break,
+            (' ', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn every_command_in_the_documentation_is_one_that_the_binary_knows() {
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    for (page, text) in pages() {
+        let shell = blocks(&text).into_iter().filter(|(language, _)| ["sh", "console"].contains(&language.as_str()));
+        for (_, block) in shell {
+            let joined = block.replace("\\\n", " ");
+            let lines = joined.lines().map(|line| line.trim().trim_start_matches("$ "));
+            for line in lines.filter(|line| line.starts_with("hourglass ")) {
+                // What comes before --help is parsed first: names, options and the form of their values.
+                let output = Command::new(BINARY).args(&words(line)[1..]).arg("--help").env_clear().output().unwrap();
+                checked += 1;
+                if !output.status.success() {
+                    wrong.push(format!("{}: {line}\n{}", page.display(), String::from_utf8_lossy(&output.stderr)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(checked > 30, "only {checked} commands were found");
+}
+
+#[test]
+fn every_link_within_the_documentation_leads_to_a_file() {
+    let mut wrong = Vec::new();
+    for (page, text) in pages() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap();
+            if !root().join(&page).parent().unwrap().join(file).exists() {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_walk_through_of_the_readme_works_as_written() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with("Files: from an empty directory")).unwrap();
+    let script: String = blocks(section).into_iter().filter(|(language, _)| language == "sh").map(|(_, text)| text).collect();
+    let home = tempfile::tempdir().unwrap();
+    let binary = Path::new(BINARY).parent().unwrap().to_owned();
+    let path = env::join_paths(std::iter::once(binary).chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
+    let run = |script: &str| {
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-euc", script]).current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", &path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said = run(&script);
+    assert!(said.contains("daily@main/1:3 is complete") && said.contains("found equal to what was saved"), "{said}");
+    run("diff -r documents restored");
+    assert!(run("hourglass record show daily").contains("restore"));
+}
