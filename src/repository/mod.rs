@@ -20,6 +20,7 @@ pub mod repo;
 pub mod retention;
 pub mod sealed;
 pub mod trust;
+pub mod verify;
 
 mod fetch;
 
