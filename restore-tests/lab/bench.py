@@ -34,7 +34,7 @@ class Tool:
 # `{data}` is the name of the data's folder, `{source}` its whole path, `{repo}` and `{target}` where to write.
 HOURGLASS = Tool(
     "hourglass",
-    init=[["hourglass", "init", "--config", "{place}/hourglass.yaml"]],
+    init=[["mkdir", "{repo}", "{place}/control"], ["hourglass", "init", "--write", "--config", "{place}/hourglass.yaml"]],
     backup=["hourglass", "backup", "race", "--config", "{place}/hourglass.yaml"],
     restore=["hourglass", "restore", "race", "data", "--to", "{target}", "--config", "{place}/hourglass.yaml"],
     files={
@@ -72,7 +72,14 @@ BORG = Tool(
     env={"BORG_REPO": "{repo}", "BORG_PASSPHRASE": "race", "BORG_BASE_DIR": "{place}"},
     restore_in_target=True,
 )
-TOOLS = [HOURGLASS, RESTIC, RUSTIC, BORG]
+# The stages of our pipeline with nothing around them. It knows plain files only, and no second backup.
+RAW = Tool(
+    "raw limit",
+    init=[["mkdir", "{repo}"]],
+    backup=["bench-raw", "backup", "{source}", "{repo}", str(os.cpu_count())],
+    restore=["bench-raw", "restore", "{repo}", "{target}", str(os.cpu_count())],
+)
+TOOLS = [HOURGLASS, RAW, RESTIC, RUSTIC, BORG]
 
 
 @dataclass
@@ -202,6 +209,7 @@ def cold(kind, title, tools, runs, size, work):
 
 def unchanged(tools, runs, count, work):
     """A second backup when nothing has changed."""
+    tools = [tool for tool in tools if tool is not RAW]
     source = make("small", work / "data", count)
     courses = {tool.name: Course(tool, work / tool.name, source) for tool in tools}
     firsts = {name: [course.backup()] for name, course in courses.items()}

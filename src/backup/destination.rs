@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{BackupError, Checkpoint};
+use super::{BackupError, Checkpoint, CheckpointRequest};
 use crate::{
     model::{ChunkId, EpochId, Lineage, ObjectKey, Sha256, Timestamp},
     pipeline::{Budget, ChunkKey, CpuPool, Encoder, PackBuilder, VaultRecipient, frame::DEFAULT_LEVEL, pack::PACK_TARGET, seal, sha256},
@@ -48,7 +48,7 @@ pub struct Destination {
     /// Bytes of packs that are being sealed or put.
     pub budget: Budget,
     /// Where to tell what a crash need not cost.
-    pub checkpoints: mpsc::Sender<Checkpoint>,
+    pub checkpoints: mpsc::Sender<CheckpointRequest>,
 }
 
 impl Destination {
@@ -100,6 +100,16 @@ impl Destination {
         let info = PackInfo { sha256: sealed.sha256, size: sealed.bytes.len() as u64 };
         self.put(layout::pack(&self.lineage, &self.epoch, info.sha256), info.sha256, sealed.bytes).await?;
         Ok(info)
+    }
+
+    /// Journals what was reached.
+    ///
+    /// # Errors
+    /// When the journal is lost.
+    pub async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), BackupError> {
+        let (done, journalled) = oneshot::channel();
+        self.checkpoints.send(CheckpointRequest { checkpoint, done }).await.map_err(|_| BackupError::JournalLost)?;
+        journalled.await.map_err(|_| BackupError::JournalLost)
     }
 
     /// Puts a fragment of the index.

@@ -140,7 +140,7 @@ impl Finished {
         }
         self.index.extend(&index);
         self.hints.extend(&hints);
-        to.checkpoints.send(Checkpoint { epoch: to.epoch.clone(), packs, index, hints }).await.map_err(|_| BackupError::JournalLost)
+        to.checkpoint(Checkpoint { epoch: to.epoch.clone(), packs, index, hints }).await
     }
 
     fn take_fragments(&mut self) -> Vec<Fragment> {

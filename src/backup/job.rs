@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
 
-use super::{BackupError, Checkpoint, capture::MemberCapture, destination::Destination};
+use super::{BackupError, Checkpoint, CheckpointRequest, capture::MemberCapture, destination::Destination};
 use crate::{
     model::{Class, Context, EpochId, EpochMode, Lineage, MemberName, Outcome, RepositoryId, RunId, Sha256, StepId, Timestamp},
     pipeline::{Budget, CpuPool, VaultIdentity, VaultRecipient, open, sha256},
@@ -74,7 +74,7 @@ pub struct BackupJob {
     /// What unfinished runs have left.
     pub adopted: Vec<Checkpoint>,
     /// Where to tell what a crash need not cost.
-    pub checkpoints: mpsc::Sender<Checkpoint>,
+    pub checkpoints: mpsc::Sender<CheckpointRequest>,
     /// What was captured so far.
     pub captured: Mutex<BTreeMap<MemberName, Captured>>,
     /// Where things are stored, once the epoch is known.

@@ -24,6 +24,15 @@ use crate::{
     repository::packlist::PackInfo,
 };
 
+/// A checkpoint on its way into the journal.
+#[derive(Debug)]
+pub struct CheckpointRequest {
+    /// What was reached.
+    pub checkpoint: Checkpoint,
+    /// Told when it is journalled. Whoever sent it waits, so that nothing is journalled after the run has ended.
+    pub done: tokio::sync::oneshot::Sender<()>,
+}
+
 /// What a run has put so far that a later run of the same epoch may use, were this one to end here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

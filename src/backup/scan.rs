@@ -115,7 +115,7 @@ impl Scanner {
         }
         chunker.restart(SegmentText::new(tree, segment.entries));
         let mut start = 0;
-        while let Some(chunk) = chunker.next() {
+        for chunk in chunker.by_ref() {
             let chunk = chunk.map_err(BackupError::Read)?;
             let length = chunk.len() as u64;
             self.chunk(start, chunk)?;

@@ -56,7 +56,9 @@ async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliErr
     let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy").clone();
     if let Some(stranger) = args.members.iter().find(|name| !policy.members.contains_key(*name)) {
         let known: Vec<String> = policy.members.keys().map(ToString::to_string).collect();
-        return Err(CliError::usage(format!("policy {} has no member {stranger}", args.policy)).hint(format!("its members are: {}", known.join(", "))));
+        return Err(
+            CliError::usage(format!("policy {} has no member {stranger}", args.policy)).hint(format!("its members are: {}", known.join(", ")))
+        );
     }
     let member = |(name, need): (&MemberName, &Need)| {
         let config = &repo.config.sources[name];

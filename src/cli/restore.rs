@@ -5,13 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc};
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    CliError, ExitCode, Globals, Report,
-    backup::print_plan,
-    output::table,
-    points,
-    repo::Repo,
-};
+use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, points, repo::Repo};
 use crate::{
     config::{Config, PRIMARY, SourceConfig},
     model::{Context, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},

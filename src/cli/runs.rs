@@ -110,7 +110,7 @@ async fn list(globals: &Globals) -> Result<Report, CliError> {
 async fn show(run: &RunId, globals: &Globals) -> Result<Report, CliError> {
     let (_, known) = known(run, globals).await?;
     let state = |step| match known.state.steps.get(step) {
-        Some(StepState::Ended(outcome, _)) => format!("{}", json!(outcome)["outcome"].as_str().unwrap_or_default()),
+        Some(StepState::Ended(outcome, _)) => json!(outcome)["outcome"].as_str().unwrap_or_default().to_owned(),
         Some(StepState::Started) => "begun".to_owned(),
         _ => "waiting".to_owned(),
     };

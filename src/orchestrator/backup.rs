@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backup::{
-        Checkpoint,
+        Checkpoint, CheckpointRequest,
         job::{BackupJob, JobMember},
         plan::{Facts, OpenEpoch, plan},
     },
@@ -177,10 +177,12 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
 }
 
-async fn journal_checkpoints(run: Arc<Run>, mut checkpoints: mpsc::Receiver<Checkpoint>) -> Result<(), OrchestratorError> {
-    while let Some(checkpoint) = checkpoints.recv().await {
+async fn journal_checkpoints(run: Arc<Run>, mut checkpoints: mpsc::Receiver<CheckpointRequest>) -> Result<(), OrchestratorError> {
+    while let Some(CheckpointRequest { checkpoint, done }) = checkpoints.recv().await {
         // Returning drops the receiver, and whoever stores things stops.
         run.checkpoint(&step_id(&["store"]), Output::Stored(checkpoint)).await?;
+        // The one who waits has gone only if its step has failed.
+        let _gone = done.send(());
     }
     Ok(())
 }

@@ -1,10 +1,7 @@
 //! What can go wrong with a run itself, as opposed to its steps.
 
 use super::state::IllegalEvent;
-use crate::{
-    model::RunId,
-    storage::StoreError,
-};
+use crate::{model::RunId, storage::StoreError};
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]

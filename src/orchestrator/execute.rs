@@ -34,7 +34,12 @@ impl Run {
     pub async fn begin(plan: Plan, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Arc::new(Run { state: Mutex::new(RunState::begin(event)?), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before: BTreeSet::new() }))
+        Ok(Arc::new(Run {
+            state: Mutex::new(RunState::begin(event)?),
+            journal: Mutex::new(journal),
+            ctx: ctx.clone(),
+            begun_before: BTreeSet::new(),
+        }))
     }
 
     /// Journals that this process goes on with a run.

@@ -85,7 +85,6 @@ impl Frames {
 
 impl PackReader {
     /// A reader with nothing read.
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing, named by its type")]
     pub fn new(
         locations: Vec<Location>,
         lineage: Lineage,
@@ -137,12 +136,12 @@ impl PackReader {
         if wanted.saturating_mul(2) > size {
             return self.whole(pack, size).await.map(Frames::Whole);
         }
-        self.from_any(pack, async |location| self.parts(location, pack, size, &spans).await).await.map(Frames::Parts)
+        self.first_good(pack, async |location| self.parts(location, pack, size, &spans).await).await.map(Frames::Parts)
     }
 
     /// Reads a whole pack and keeps it for a while.
     async fn whole(&self, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
-        let open = self.from_any(pack, async |location| self.open(location, pack, size).await).await?;
+        let open = self.first_good(pack, async |location| self.open(location, pack, size).await).await?;
         self.keep(pack, open.clone());
         Ok(open)
     }
@@ -165,7 +164,7 @@ impl PackReader {
             self.fetched.fetch_add(blocks.len() as u64, Ordering::Relaxed);
             let plain = header.key.open_range(&blocks, range.first_block, range.is_last)?;
             let whole = Bytes::from(plain);
-            let skip = usize::try_from(range.skip).unwrap_or(usize::MAX).min(whole.len());
+            let skip = range.skip.min(whole.len());
             let end = skip.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX)).min(whole.len());
             parts.push((*offset, whole.slice(skip..end)));
         }
@@ -173,7 +172,7 @@ impl PackReader {
     }
 
     /// Tries every location in order; a copy that is missing or damaged is passed over.
-    async fn from_any<T>(&self, pack: Sha256, read: impl AsyncFn(&Location) -> Result<T, RestoreError>) -> Result<T, RestoreError> {
+    async fn first_good<T>(&self, pack: Sha256, read: impl AsyncFn(&Location) -> Result<T, RestoreError>) -> Result<T, RestoreError> {
         let mut tried = Vec::new();
         for location in &self.locations {
             match read(location).await {

@@ -120,4 +120,3 @@ pub async fn pack_sizes(point: &PointRef, manifest: &Point, locations: &[Locatio
     }
     Ok(sizes)
 }
-

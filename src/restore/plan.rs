@@ -56,7 +56,13 @@ pub fn plan(run: &RunId, point: &OpenedPoint, request: &Request) -> Result<Plan,
                 overwrite: request.overwrite,
             };
             let what = format!("restore {name}/{} ({} items) to {to}", component.name, component.items);
-            steps.push(Step { id: step_id(&["restore", name.as_str(), &encode(&component.name)]), needs: Vec::new(), after: Vec::new(), what, action });
+            steps.push(Step {
+                id: step_id(&["restore", name.as_str(), &encode(&component.name)]),
+                needs: Vec::new(),
+                after: Vec::new(),
+                what,
+                action,
+            });
         }
     }
     Ok(Plan { run: run.clone(), what: format!("restore {}", point.point.id), steps })

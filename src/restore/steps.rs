@@ -66,10 +66,14 @@ pub async fn restore_component(
         Shape::Stream => {
             let sink = match to {
                 To::Directory(path, overwrite) => StreamSink::file(&path, &sealed.name, overwrite)?,
-                To::Source(source, _) => match packs.pool.run({
-                    let ctx = ctx.clone();
-                    move || source.sink(&named, &Target::Own, &ctx)
-                }).await?? {
+                To::Source(source, _) => match packs
+                    .pool
+                    .run({
+                        let ctx = ctx.clone();
+                        move || source.sink(&named, &Target::Own, &ctx)
+                    })
+                    .await??
+                {
                     Sink::Stream(sink) => sink,
                     Sink::Tree(_) => return Err(RestoreError::Usage(format!("{member} was a stream and is configured as a tree"))),
                 },

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -27,7 +27,7 @@ const READ_BACK: usize = 256 << 10;
 /// A file that several runs fill.
 #[derive(Debug)]
 struct Shared {
-    slot: Mutex<Option<FileSlot>>,
+    slot: FileSlot,
     left: AtomicU64,
 }
 
@@ -71,7 +71,7 @@ pub async fn write_window(lines: Vec<TreeLine>, packs: &PackReader, writer: &Arc
         match (&entry.kind, runs.len()) {
             (EntryKind::File { .. }, 1) => add(runs.remove(0), Use::Whole(entry)),
             (EntryKind::File { .. }, 2..) => {
-                let shared = Arc::new(Shared { left: AtomicU64::new(runs.len() as u64), slot: Mutex::new(Some(writer.begin_file(&entry)?)) });
+                let shared = Arc::new(Shared { left: AtomicU64::new(runs.len() as u64), slot: writer.begin_file(&entry)? });
                 let mut at = 0;
                 for run in runs {
                     let size = run.size;
@@ -111,19 +111,14 @@ fn write_use(walk: &mut FrameWalk<'_>, run: &Run, usage: Use, writer: &TreeWrite
         Use::Whole(entry) => {
             let slot = writer.begin_file(&entry)?;
             write_run(walk, run, &slot, 0)?;
-            finish(slot, writer)
+            finish(&slot, writer)
         }
         Use::Part(shared, at) => {
-            let slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(slot) = slot else { return Err(RestoreError::TornDown) };
-            let written = write_run(walk, run, &slot, at);
-            *shared.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
-            written?;
-            if shared.left.fetch_sub(1, Ordering::AcqRel) > 1 {
-                return Ok(None);
+            write_run(walk, run, &shared.slot, at)?;
+            match shared.left.fetch_sub(1, Ordering::AcqRel) {
+                1 => finish(&shared.slot, writer),
+                _ => Ok(None),
             }
-            let slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            slot.map_or(Ok(None), |slot| finish(slot, writer))
         }
     }
 }
@@ -155,7 +150,7 @@ fn place(extents: &[Extent], mut at: u64) -> Option<(u64, u64)> {
 }
 
 /// Reads a whole file back, compares it with its digest, and gives it its attributes.
-fn finish(slot: FileSlot, writer: &TreeWriter) -> Result<Option<Problem>, RestoreError> {
+fn finish(slot: &FileSlot, writer: &TreeWriter) -> Result<Option<Problem>, RestoreError> {
     let mut hasher = Sha256Hasher::new();
     let mut buffer = vec![0; READ_BACK.min(usize::try_from(slot.entry().size()).unwrap_or(READ_BACK))];
     let mut at = 0;

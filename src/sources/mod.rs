@@ -17,9 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry};
 pub use error::{SourceError, SourceErrorKind};
-pub use files::{
-    Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written,
-};
+pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
 pub use open::{describe, open};
 pub use stream::{StreamCapture, StreamEnd, StreamSink};
 

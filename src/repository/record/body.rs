@@ -6,8 +6,8 @@ use super::{
     entry::PointRef,
     point::{MemberOutcome, Point},
 };
-pub use crate::model::{Class, EpochMode};
 use crate::model::{ByteCount, EntryNumber, EpochId, MemberName, RunId, Sha256, Timestamp, VaultId};
+pub use crate::model::{Class, EpochMode};
 
 /// What an entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -134,7 +134,7 @@ impl TreeWriter {
     }
 
     /// Gives a file that has its content its attributes. What cannot be set is a problem or note of [`Written`].
-    pub fn finish_file(&self, slot: FileSlot) {
+    pub fn finish_file(&self, slot: &FileSlot) {
         self.applier.apply(&slot.entry, Object::Open(slot.file.as_fd()));
     }
 
@@ -143,7 +143,7 @@ impl TreeWriter {
         match &entry.kind {
             EntryKind::File { .. } => {
                 let slot = self.begin_file(entry)?;
-                self.finish_file(slot);
+                self.finish_file(&slot);
             }
             EntryKind::Directory => {
                 self.directory(&entry.path)?;

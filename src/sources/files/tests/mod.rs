@@ -76,7 +76,7 @@ fn put(from: &Path, writer: &TreeWriter, entry: &TreeEntry) {
     for Extent { offset, length } in entry.extents() {
         slot.write_at(offset, &content[offset as usize..(offset + length) as usize]).unwrap();
     }
-    writer.finish_file(slot);
+    writer.finish_file(&slot);
 }
 
 fn assert_equal(entries: &[TreeEntry], to: &Path) {

@@ -117,7 +117,7 @@ fn a_sparse_file_is_read_and_restored_without_its_holes() {
         }
         assert!(read.len() < 100_000 && done == read.len(), "{} bytes are no holes", read.len());
         assert_eq!(content.finish().unwrap(), Stability::Unchanged);
-        writer.finish_file(slot);
+        writer.finish_file(&slot);
     }
     let _ = writer.finish().unwrap();
     for (name, data) in [("sparse", 2), ("all-hole", 0)] {
