@@ -15,6 +15,7 @@ pub mod map;
 pub mod needs;
 pub mod packlist;
 pub mod presence;
+pub mod prune;
 pub mod record;
 pub mod repo;
 pub mod retention;
