@@ -88,6 +88,57 @@ fn every_command_in_the_documentation_is_one_that_the_binary_knows() {
     assert!(checked > 30, "only {checked} commands were found");
 }
 
+/// A whole configuration around a fragment of one.
+fn configuration(fragment: &str) -> String {
+    let indented: String = fragment.lines().map(|line| format!("  {line}\n")).collect();
+    let mut text = match fragment.split(':').next().unwrap() {
+        "primary" => format!("locations:\n{indented}"),
+        "keep" => format!(
+            "sources:\n  a: {{ files: {{ path: /a }} }}\npolicies:\n  p:\n    members: {{ a: required }}\n{}",
+            indented.replace("  keep", "    keep")
+        ),
+        _ => fragment.to_owned(),
+    };
+    let needed = [
+        ("site", "site: we\n"),
+        ("locations", "locations: { primary: { url: \"file:///srv/data\" } }\n"),
+        ("control", "control: { url: \"file:///srv/control\" }\n"),
+        ("capture_key_file", "capture_key_file: capture.key\n"),
+    ];
+    for (key, line) in needed {
+        if !text.lines().any(|own| own.starts_with(&format!("{key}:"))) {
+            text += line;
+        }
+    }
+    text
+}
+
+#[test]
+fn every_configuration_and_policy_document_in_the_documentation_is_valid() {
+    let (mut wrong, mut checked) = (Vec::new(), 0);
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("hourglass.yaml");
+    for (page, text) in pages() {
+        for (language, block) in blocks(&text) {
+            if language == "json" {
+                checked += 1;
+                wrong.extend(serde_json::from_str::<serde_json::Value>(&block).err().map(|error| format!("{}: {error}", page.display())));
+            }
+            if language != "yaml" {
+                continue;
+            }
+            checked += 1;
+            fs::write(&file, configuration(&block)).unwrap();
+            let output = Command::new(BINARY).args(["config", "check", "--config"]).arg(&file).env_clear().env("HOME", home.path()).output().unwrap();
+            if !output.status.success() {
+                wrong.push(format!("{}:\n{block}{}", page.display(), String::from_utf8_lossy(&output.stderr)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(checked > 5, "only {checked} blocks were found");
+}
+
 #[test]
 fn every_link_within_the_documentation_leads_to_a_file() {
     let mut wrong = Vec::new();
