@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use crate::lab::require;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_hourglass");
 
 fn root() -> &'static Path {
@@ -154,23 +156,53 @@ fn every_link_within_the_documentation_leads_to_a_file() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
-fn the_walk_through_of_the_readme_works_as_written() {
+/// The blocks of one language in a section of the README, together.
+fn of_readme(heading: &str, language: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with("Files: from an empty directory")).unwrap();
-    let script: String = blocks(section).into_iter().filter(|(language, _)| language == "sh").map(|(_, text)| text).collect();
-    let home = tempfile::tempdir().unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    blocks(section).into_iter().filter(|(of, _)| of == language).map(|(_, text)| text).collect()
+}
+
+/// Runs a script as a reader would, who has `hourglass` on the path and a home of its own; says what was said.
+fn run(home: &Path, script: &str) -> String {
     let binary = Path::new(BINARY).parent().unwrap().to_owned();
     let path = env::join_paths(std::iter::once(binary).chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
-    let run = |script: &str| {
-        let mut shell = Command::new("sh");
-        let output = shell.args(["-euc", script]).current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", &path).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        said
-    };
-    let said = run(&script);
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-euc", script]).current_dir(home).env_clear().env("HOME", home).env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}\n{said}");
+    said
+}
+
+#[test]
+fn the_walk_through_of_the_readme_works_as_written() {
+    let home = tempfile::tempdir().unwrap();
+    let said = run(home.path(), &of_readme("Files: from an empty directory", "sh"));
     assert!(said.contains("daily@main/1:3 is complete") && said.contains("found equal to what was saved"), "{said}");
-    run("diff -r documents restored");
-    assert!(run("hourglass record show daily").contains("restore"));
+    run(home.path(), "diff -r documents restored");
+    assert!(run(home.path(), "hourglass record show daily").contains("restore"));
+}
+
+#[test]
+fn the_database_of_the_readme_comes_back_after_its_rows_were_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let server: url::Url = require("HOURGLASS_LAB_POSTGRES").parse().unwrap();
+    fs::write(home.path().join("shop.password"), require("HOURGLASS_LAB_PGPASSWORD")).unwrap();
+    let psql = |database: &str, sql: &str| {
+        // Words of a command can be read by everybody on the machine.
+        let password = "PGPASSWORD=$(cat shop.password)";
+        let place = format!("--host 127.0.0.1 --port {} --username {} --dbname {database}", server.port().unwrap(), server.username());
+        run(home.path(), &format!("{password} psql --no-psqlrc --quiet --tuples-only --no-align {place} --command \"{sql}\""))
+    };
+    psql("postgres", "create database shop");
+    psql("shop", "create table orders as select n, 'order ' || n as what from generate_series(1, 1000) n");
+    let heading = "A database, through its own commands";
+    let ours = format!("PGHOST: 127.0.0.1, PGPORT: \"{}\", PGUSER: {}", server.port().unwrap(), server.username());
+    let sources = of_readme(heading, "yaml").replace("PGHOST: db.example.internal, PGUSER: backup", &ours);
+    let (before, restore) =
+        of_readme(heading, "sh").split_once("hourglass restore").map(|(a, b)| (a.to_owned(), format!("hourglass restore{b}"))).unwrap();
+    run(home.path(), &format!("chmod 600 shop.password\nhourglass init --directory store\ncat >> hourglass.yaml <<'END'\n{sources}END\n{before}"));
+    psql("shop", "delete from orders where n > 10");
+    run(home.path(), &restore);
+    assert_eq!(psql("shop", "select count(*), max(what) from orders").trim(), "1000|order 999");
 }
