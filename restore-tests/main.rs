@@ -7,6 +7,7 @@ mod clouds;
 mod concurrent;
 mod crash;
 mod damage;
+mod docs;
 mod faults;
 mod lab;
 mod site;
