@@ -147,6 +147,10 @@ async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(R
         Choice::Newest(policy) => (repo.lineage(policy.as_str())?, Selector::Latest),
         Choice::NewestOf(lineage) => (lineage.clone(), Selector::Latest),
     };
+    if !matches!(wanted.point, Choice::Point(_)) {
+        // What is missing may be newer than what would be chosen. A point that is named is restored from what there is.
+        repo.record_to_write(&lineage).await.map_err(|error| error.hint("to restore one of the points that are here, name it"))?;
+    }
     let records = points::records(&repo, Some(&lineage)).await?;
     let (own, others) = points::split(&records, &lineage).expect("it was asked for");
     let catalog = Catalog::new(own, &others);
@@ -256,7 +260,11 @@ pub(super) async fn finish(
     }
     let steps: Vec<_> = end.steps.iter().map(|(step, outcome, output)| json!({"step": step, "end": outcome, "moved": output})).collect();
     let data = json!({"run": end.run, "point": point.id, "steps": steps, "seconds": seconds, "entry": recorded.ok()});
+    let damaged = end.steps.iter().any(|(_, _, output)| *output == Output::Damaged);
     let mut report = Report::new(data, text).ended(end.outcome);
+    if damaged {
+        report = report.found(ExitCode::Damaged, Vec::new());
+    }
     if report.exit == ExitCode::Cancelled {
         report.text += &format!("`hourglass runs resume {}` goes on\n", end.run);
     }
