@@ -1,8 +1,12 @@
 //! Tests of the product from outside. Services come from `restore-tests/run`, which says where they are through `HOURGLASS_LAB_*`.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod byhand;
 mod cli;
+mod clouds;
+mod damage;
 mod docs;
 mod lab;
+mod site;
 mod stores;
 mod tidy;

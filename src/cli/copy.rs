@@ -129,14 +129,16 @@ fn judge(record: &Record, report: &CopyReport, args: &CopyArgs) -> (Option<ExitC
         let what = format!("missing, below {} others, which were not copied", gap.above);
         problems.push(Problem { subject: format!("{} {lineage} entry {}", args.from, gap.number.0), what });
     }
-    if report.ahead > 0 {
+    // Entries come into being at the primary location: there, and only there, having fewer means loss.
+    let lost = report.ahead > 0 && args.from == PRIMARY;
+    if lost {
         let what = format!("{} has {} entries above the last one here: this location has lost them", args.to, report.ahead);
         problems.push(Problem { subject: format!("{} {lineage}", args.from), what });
     }
     let damaged = report.points.iter().flat_map(|point| &point.faults).any(|fault| fault.wrong != Wrong::Missing);
     let exit = match problems.is_empty() {
         true => None,
-        false if damaged || record.gap().is_some() || report.ahead > 0 => Some(ExitCode::Damaged),
+        false if damaged || record.gap().is_some() || lost => Some(ExitCode::Damaged),
         false => Some(ExitCode::Incomplete),
     };
     (exit, problems)
@@ -158,5 +160,5 @@ fn row(point: &CopiedPoint) -> Vec<String> {
 fn shown(lineage: &Lineage, report: &CopyReport) -> Value {
     let one =
         |point: &CopiedPoint| json!({"point": point.point.id, "copied": point.copied, "skipped": point.skipped, "complete": point.is_complete()});
-    json!({"lineage": lineage, "entries": report.entries, "points": report.points.iter().map(one).collect::<Vec<_>>()})
+    json!({"lineage": lineage, "entries": report.entries, "ahead": report.ahead, "points": report.points.iter().map(one).collect::<Vec<_>>()})
 }

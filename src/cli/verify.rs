@@ -75,9 +75,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
             return Err(refused.hint("`hourglass restore` into an empty folder; `--depth restorable` decodes everything without writing"));
         }
     };
-    // Whoever asks for a check expects a repository: one that is not there is damage.
-    let lost = |error: CliError| if error.kind == "not-found" { CliError { exit: ExitCode::Damaged, ..error } } else { error };
-    let repo = Repo::open(globals, &args.location).await.map_err(lost)?;
+    let repo = Repo::open(globals, &args.location).await.map_err(found)?;
     let operator = match (&repo.config.operator_key_file, depth) {
         (None, Depth::Restorable) | (Some(_), _) => Some(repo.operator()?),
         (None, _) => None,
@@ -99,6 +97,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
                 open(&repo, record, verified, (operator, &mut vaults), &step, &ctx).await?;
             }
         }
+        no_wrapping(&repo, record, &mut all, depth).await?;
         let recorded = record_proofs(&repo, operator.as_ref(), record.lineage(), &all, depth).await;
         let mut missing = Vec::new();
         for (verified, recorded) in all.into_iter().zip(recorded) {
@@ -121,6 +120,27 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
     Ok(Report::new(json!({"location": args.location, "depth": depth, "points": data}), text).found(exit, problems))
 }
 
+/// Whoever asks for a check expects a repository, and what it showed before: else it is damage.
+fn found(error: CliError) -> CliError {
+    if matches!(error.kind, "not-found" | "fork") { CliError { exit: ExitCode::Damaged, ..error } } else { error }
+}
+
+/// Without a key only a vault that has no wrapping at all is seen.
+async fn no_wrapping(repo: &Repo, record: &Record, all: &mut [Verified], depth: Depth) -> Result<(), CliError> {
+    let mut known: BTreeMap<&VaultId, bool> = BTreeMap::new();
+    for verified in all.iter_mut().filter(|_| depth < Depth::Restorable) {
+        let (_, point) = record.point(verified.checked.point.id.number).expect("the point was checked");
+        if !known.contains_key(&point.vault) {
+            known.insert(&point.vault, list_all(&*repo.store, &layout::vault_prefix(&point.vault)).await?.is_empty());
+        }
+        if known[&point.vault] {
+            let what = format!("it has no object: nobody can open the vault of {}", verified.checked.point.id);
+            verified.fail(format!("{} {}", repo.location, layout::vault_prefix(&point.vault)), what);
+        }
+    }
+    Ok(())
+}
+
 type Wanted = Vec<(Record, Vec<EntryNumber>)>;
 
 /// The records to check with their points, and what is wrong with the records themselves.
@@ -128,7 +148,7 @@ async fn wanted(repo: &Repo, point: Option<&RecoveryPointId>) -> Result<(Wanted,
     let lineages = point.map_or_else(|| repo.lineages(), |point| vec![point.lineage.clone()]);
     let (mut wanted, mut problems, mut exit) = (Vec::new(), Vec::new(), ExitCode::Succeeded);
     for lineage in lineages {
-        let (record, standing) = repo.record(&lineage).await?;
+        let (record, standing) = repo.record(&lineage).await.map_err(self::found)?;
         let found = problems_of(&record, &repo.location);
         if let Standing::Behind { remembered } = standing {
             let number = record.head().map_or(0, |head| head.number.0);

@@ -93,7 +93,7 @@ pub struct CopyReport {
     pub points: Vec<CopiedPoint>,
     /// Entries of the record that were put; it is at the destination up to the source's head now.
     pub entries: u64,
-    /// Entries that the destination has above the source's head: the source has lost them.
+    /// Entries that the destination has above the source's head: one of them lags, or has lost them.
     pub ahead: u64,
     /// It was stopped at a safe point: the record was not written.
     pub cancelled: bool,
