@@ -65,6 +65,8 @@ pub(super) struct Lost {
 pub(super) struct Recovered {
     pub point: RecoveryPointId,
     pub consistent_from: Timestamp,
+    /// Packs that it is restored from.
+    pub packs: ByteCount,
     pub members: Vec<RestoredMember>,
 }
 
@@ -78,7 +80,6 @@ pub(super) struct RestoredMember {
     pub step: String,
     pub bytes: ByteCount,
     pub items: u64,
-    pub fetched: ByteCount,
 }
 
 /// A member from end to end.
@@ -142,21 +143,17 @@ impl Recovered {
     pub(super) fn new(point: &PointRef, manifest: &Point, end: &RestoreEnd) -> Recovered {
         let consistent_from = manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started);
         let member = |(step, _, output): &(crate::model::StepId, crate::model::Outcome, Output)| {
-            let Output::Content { bytes, items, transferred } = output else { return None };
+            let Output::Content { bytes, items, .. } = output else { return None };
             let name = step.as_str().split('/').nth(1)?.to_owned();
             let kind = manifest.members.iter().find(|member| member.name.as_str() == name)?.source.clone();
-            Some(RestoredMember { name, kind, step: step.to_string(), bytes: *bytes, items: *items, fetched: *transferred })
+            Some(RestoredMember { name, kind, step: step.to_string(), bytes: *bytes, items: *items })
         };
         let members = end.steps.iter().filter_map(member).collect();
-        Recovered { point: point.id.clone(), consistent_from, members }
+        Recovered { point: point.id.clone(), consistent_from, packs: manifest.needed_bytes, members }
     }
 
     pub(super) fn content(&self) -> ByteCount {
         self.members.iter().map(|member| member.bytes).sum()
-    }
-
-    pub(super) fn fetched(&self) -> ByteCount {
-        self.members.iter().map(|member| member.fetched).sum()
     }
 }
 
@@ -179,9 +176,9 @@ impl Facts {
         self.destroyed_at.duration_since(self.recovered.consistent_from).as_secs_f64()
     }
 
-    /// The part of the second point's content that did not have to be stored, in percent.
+    /// How much less the second backup stored than the first, in percent.
     pub(super) fn shared(&self) -> f64 {
-        100.0 * (1.0 - self.second.stored().0 as f64 / self.second.content().0.max(1) as f64)
+        100.0 * (1.0 - self.second.stored().0 as f64 / self.first.stored().0.max(1) as f64)
     }
 
     /// All of it, in seconds.
@@ -215,9 +212,10 @@ impl Facts {
             equal.entries, equal.bytes, equal.files
         );
         text += &format!(
-            "The second backup stored {} for {} of content: {:.1} % was shared with the first or compressed away.\n",
+            "The second backup stored {} for {} of content, where the first had stored {}: {:.1} % was saved by sharing.\n",
             self.second.stored(),
             self.second.content(),
+            self.first.stored(),
             self.shared()
         );
         text += &format!("\nReport: {}\n", report.display());

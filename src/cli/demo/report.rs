@@ -66,7 +66,7 @@ fn tiles(facts: &Facts) -> String {
             "",
             "Second backup",
             facts.second.stored().to_string(),
-            format!("stored for {}: {:.1} % shared or compressed away", facts.second.content(), facts.shared()),
+            format!("stored, {:.0} % less than the first: the rest was shared", facts.shared()),
         ),
     ];
     format!("<section class=\"tiles\">\n{}</section>\n", all.concat())
@@ -101,15 +101,13 @@ fn members(facts: &Facts) -> String {
             restored.bytes.to_string(),
             member.first_stored.to_string(),
             member.second_stored.to_string(),
-            restored.fetched.to_string(),
             format!("{seconds:.2} s"),
             rate(restored.bytes, seconds),
         ]
     };
     let rows: Vec<_> = facts.members.iter().map(row).collect();
-    let heads = ["Member", "Source", "Items", "Content", "First stored", "Second stored", "Fetched", "Restored in", "Rate"];
-    let note = "<p class=\"note\">Members are captured together and restored in parallel, so what each fetched includes what others fetched meanwhile.</p>\n";
-    format!("<section>\n<h2>Members</h2>\n{}{note}</section>\n", table(&heads, 2..9, &rows))
+    let heads = ["Member", "Source", "Items", "Content", "First stored", "Second stored", "Restored in", "Rate"];
+    format!("<section>\n<h2>Members</h2>\n{}</section>\n", table(&heads, 2..8, &rows))
 }
 
 fn phases(facts: &Facts) -> String {

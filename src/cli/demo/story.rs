@@ -163,8 +163,8 @@ impl Story {
         if data["entry"].is_null() {
             return Err(CliError::new(ExitCode::Incomplete, "record", "the restore was not entered in the record"));
         }
-        let (bytes, fetched) = (recovered.content(), recovered.fetched());
-        let result = format!("{}: {bytes} restored from {fetched}, found equal by the restore itself", recovered.point);
+        let (bytes, packs) = (recovered.content(), recovered.packs);
+        let result = format!("{}: {bytes} restored from {packs} of packs, found equal by the restore itself", recovered.point);
         Ok((recovered, said(bytes, result)))
     }
 
@@ -191,7 +191,7 @@ impl Story {
             let entries = data[0]["entries"].as_u64().ok_or_else(|| lacking("record check"))?;
             records.push((lineage, entries));
         }
-        let result = records.iter().map(|(lineage, entries)| format!("{lineage}: {entries} valid entries")).collect::<Vec<_>>().join("; ");
+        let result = records.iter().map(|(lineage, entries)| format!("{lineage} is good, entries: {entries}")).collect::<Vec<_>>().join("; ");
         Ok((records, Said { bytes: None, result }))
     }
 }
