@@ -4,6 +4,7 @@
 mod cli;
 mod concurrent;
 mod crash;
+mod damage;
 mod faults;
 mod lab;
 mod stores;

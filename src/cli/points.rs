@@ -11,6 +11,7 @@ use crate::{
     model::{Lineage, MemberName, PolicyName, Problem, RecoveryPointId},
     repository::{
         catalog::{Catalog, CatalogPoint, Selector},
+        presence::{Inventory, Presence},
         record::{Body, Mark, PointRef, Record},
     },
 };
@@ -124,6 +125,11 @@ pub(super) fn split<'a>(records: &'a [Record], lineage: &Lineage) -> Option<(&'a
     Some((own, records.iter().filter(|record| record.lineage() != lineage).collect()))
 }
 
+/// The record of this site that is nearest to a point of `of`: its own, or that of the policy of the same name, or any.
+pub(super) fn nearest(repo: &Repo, of: &Lineage) -> Option<Lineage> {
+    repo.lineages().into_iter().min_by_key(|lineage| (lineage != of, lineage.policy != of.policy))
+}
+
 /// What a person calls the state of a point.
 fn state(point: &CatalogPoint<'_>) -> String {
     let words = [
@@ -149,7 +155,8 @@ fn data(point: &CatalogPoint<'_>, locations: &[String]) -> Value {
 /// One point in a list, over all locations.
 struct Listed {
     row: Vec<String>,
-    locations: Vec<String>,
+    /// What each location that records it has of it; of a pruned point nothing is said.
+    locations: BTreeMap<String, Option<Presence>>,
     data: Value,
 }
 
@@ -158,54 +165,73 @@ impl Listed {
         let members: Vec<_> = point.point.members.iter().map(|member| member.name.to_string()).collect();
         let ended = point.point.ended.strftime("%F %T").to_string();
         let row = vec![point.name.id.to_string(), ended, state(point), members.join(", "), point.point.live_bytes.to_string()];
-        Listed { row, locations: Vec::new(), data: data(point, &[]) }
+        Listed { row, locations: BTreeMap::new(), data: data(point, &[]) }
     }
 }
 
 async fn list(policy: Option<PolicyName>, location: Option<String>, globals: &Globals) -> Result<Report, CliError> {
     let config = globals.load_config()?;
-    let locations: Vec<String> = location.map_or_else(|| config.locations.keys().cloned().collect(), |one| vec![one]);
-    let (mut problems, mut shown) = (Vec::new(), Vec::new());
+    let mut locations: Vec<String> = location.map_or_else(|| config.locations.keys().cloned().collect(), |one| vec![one]);
+    // Where decisions are written is asked first: it knows most about a point.
+    locations.sort_by_key(|location| location != PRIMARY);
+    let (mut problems, mut columns) = (Vec::new(), Vec::new());
+    let mut points: BTreeMap<PointRef, Listed> = BTreeMap::new();
     for location in locations {
-        let records = match Repo::at(config.clone(), &location).await {
-            Ok(repo) => {
-                if let Some(policy) = &policy {
-                    repo.lineage(policy.as_str())?;
-                }
-                records(&repo, None).await
-            }
+        let found = match Repo::at(config.clone(), &location).await {
+            Ok(repo) => add_location(&repo, policy.as_ref(), &mut points).await,
             Err(error) => Err(error),
         };
-        match records {
-            Ok(records) => shown.push((location, records)),
+        match found {
+            Ok(()) => columns.push(location),
             Err(error) if location == PRIMARY || error.exit == ExitCode::Usage => return Err(error),
             Err(error) => problems.push(Problem { subject: location, what: error.message }),
         }
     }
-    let wanted = |record: &&Record| policy.as_ref().is_none_or(|policy| record.lineage().policy == *policy);
-    let mut points: BTreeMap<PointRef, Listed> = BTreeMap::new();
-    for (location, records) in &shown {
-        for record in records.iter().filter(wanted) {
-            let others: Vec<&Record> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
-            for point in Catalog::new(record, &others).points() {
-                let entry = points.entry(point.name.clone()).or_insert_with(|| Listed::new(point));
-                entry.locations.push(location.clone());
-            }
-        }
-    }
     let (mut rows, mut all) = (Vec::new(), Vec::new());
     for Listed { mut row, locations, mut data } in points.into_values().rev() {
-        row.push(locations.join(", "));
-        data["recorded_in"] = json!(locations);
+        row.extend(columns.iter().map(|column| completeness(locations.get(column))));
+        data["recorded_in"] = json!(locations.keys().collect::<Vec<_>>());
+        let of = |presence: &Presence| json!({"complete": presence.is_complete(), "missing": presence.missing().collect::<Vec<_>>(), "faults": presence.faults.len()});
+        data["locations"] = locations.iter().map(|(name, presence)| (name.clone(), json!(presence.as_ref().map(of)))).collect();
         rows.push(row);
         all.push(data);
     }
+    let names: Vec<String> = columns.iter().map(|column| format!("IN {}", column.to_uppercase())).collect();
+    let head: Vec<&str> = ["POINT", "ENDED (UTC)", "STATE", "MEMBERS", "SIZE"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let text = match rows.is_empty() {
         true => "there are no recovery points yet".to_owned(),
-        false => table(&["POINT", "ENDED (UTC)", "STATE", "MEMBERS", "SIZE", "RECORDED IN"], &rows),
+        false => table(&head, &rows),
     };
     let exit = if problems.is_empty() { ExitCode::Succeeded } else { ExitCode::Incomplete };
     Ok(Report::new(json!({ "points": all }), text).found(exit, problems))
+}
+
+/// What a location has of a point, in a word: outside `None`, the location's record does not name it; inside, it was pruned.
+fn completeness(found: Option<&Option<Presence>>) -> String {
+    match found {
+        None => "not recorded".to_owned(),
+        Some(None) => "-".to_owned(),
+        Some(Some(presence)) if presence.is_complete() => "complete".to_owned(),
+        Some(Some(presence)) => format!("{} objects missing", presence.faults.iter().filter(|fault| !fault.part.is_for_writer()).count()),
+    }
+}
+
+/// Adds the points that a location records, and what it has of each: one listing for each epoch's prefix.
+async fn add_location(repo: &Repo, policy: Option<&PolicyName>, points: &mut BTreeMap<PointRef, Listed>) -> Result<(), CliError> {
+    if let Some(policy) = policy {
+        repo.lineage(policy.as_str())?;
+    }
+    let records = records(repo, None).await?;
+    let mut inventory = Inventory::new(&*repo.store);
+    for record in records.iter().filter(|record| policy.is_none_or(|policy| record.lineage().policy == *policy)) {
+        let others: Vec<&Record> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
+        for point in Catalog::new(record, &others).points() {
+            let presence = if point.pruned { None } else { Some(inventory.presence(record, point.name.id.number).await?) };
+            let entry = points.entry(point.name.clone()).or_insert_with(|| Listed::new(point));
+            entry.locations.insert(repo.location.clone(), presence);
+        }
+    }
+    Ok(())
 }
 
 async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result<Report, CliError> {
@@ -248,7 +274,7 @@ async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result
     Ok(Report::new(data(point, &[location.to_owned()]), text))
 }
 
-/// Writes a decision into the record of this site that is nearest to the point: its own, or that of the policy of the same name, or any.
+/// Writes a decision into the record of this site that is nearest to the point.
 async fn decide(decision: Decision, done: &str, body: fn(Mark) -> Body, globals: &Globals) -> Result<Report, CliError> {
     let Decision { point: id, by, reason } = decision;
     let repo = Repo::open(globals, PRIMARY).await?;
@@ -256,9 +282,7 @@ async fn decide(decision: Decision, done: &str, body: fn(Mark) -> Body, globals:
     let catalog = Catalog::new(&of_point, &[]);
     let point = catalog.resolve(&Selector::Id(id.clone()))?.name.clone();
     let none = || CliError::usage("this site has no policy, so it has no record to write a decision into");
-    let mut lineages = repo.lineages();
-    lineages.sort_by_key(|lineage| (*lineage != id.lineage, lineage.policy != id.lineage.policy));
-    let lineage = lineages.into_iter().next().ok_or_else(none)?;
+    let lineage = nearest(&repo, &id.lineage).ok_or_else(none)?;
     let mut record = repo.record_to_write(&lineage).await?;
     let appended = repo.decide(&mut record, &repo.operator()?, body(Mark { point, by, reason })).await?;
     let text = format!("{id} is {done} (entry {} of {lineage})", appended.number.0);

@@ -123,7 +123,7 @@ async fn head(which: Which, globals: &Globals) -> Result<Report, CliError> {
 }
 
 /// What is wrong with a record as `location` shows it.
-fn problems_of(record: &Record, location: &str) -> Vec<Problem> {
+pub(super) fn problems_of(record: &Record, location: &str) -> Vec<Problem> {
     let subject = |number: EntryNumber| format!("{location} {} entry {}", record.lineage(), number.0);
     let voids = record.voids().iter().map(|void| Problem { subject: subject(void.number), what: format!("void: {}", void.reason) });
     let strays = record.strays().iter().map(|number| Problem { subject: subject(*number), what: "nobody who may has signed it".to_owned() });

@@ -52,7 +52,7 @@ impl Repo {
         let root: PublicKey = root.parse().map_err(|error| CliError::from_error(ExitCode::Usage, "config", &error))?;
         let store = storage::open(place).await?;
         let Some(repo) = RepoFile::load(&*store).await? else {
-            let missing = CliError::new(ExitCode::Failed, "not-found", format!("there is no repository at {}", place.url));
+            let missing = CliError::new(ExitCode::Failed, "not-found", format!("there is no repository at {}: it has no repo.json", place.url));
             return Err(missing.hint(if location == PRIMARY { "`hourglass init` makes one" } else { "`hourglass copy` fills a location" }));
         };
         let trusts = TrustChain::load(&*store, &repo.repository, &root).await?;

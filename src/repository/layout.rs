@@ -95,6 +95,16 @@ pub fn record_prefix(lineage: &Lineage) -> String {
     format!("{lineage}/record/")
 }
 
+/// Prefix of a lineage's sealed parts.
+pub fn sealed_prefix(lineage: &Lineage) -> String {
+    format!("{lineage}/sealed/")
+}
+
+/// Prefix of a lineage's signatures.
+pub fn signature_prefix(lineage: &Lineage) -> String {
+    format!("{lineage}/signatures/")
+}
+
 /// Prefixes of what lies under an epoch, in the order in which prune deletes: what nothing else names goes last.
 pub fn epoch_prefixes(lineage: &Lineage, epoch: &EpochId) -> [String; 4] {
     ["hints", "index", "packs", "packlists"].map(|kind| format!("{lineage}/{kind}/{epoch}/"))

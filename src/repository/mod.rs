@@ -4,18 +4,24 @@
 //! Knows no source and no plan.
 
 pub mod catalog;
+pub mod copy;
+mod courier;
 pub mod error;
 pub mod hints;
 pub mod index;
 pub mod keys;
 pub mod layout;
 pub mod map;
+pub mod needs;
 pub mod packlist;
+pub mod presence;
+pub mod prune;
 pub mod record;
 pub mod repo;
 pub mod retention;
 pub mod sealed;
 pub mod trust;
+pub mod verify;
 
 mod fetch;
 

@@ -245,6 +245,16 @@ impl TrustChain {
         TrustChain { root, objects: Vec::new(), void: None }
     }
 
+    /// All valid objects with the digests of their bytes, in order.
+    pub fn objects(&self) -> impl Iterator<Item = (&Trust, Sha256)> {
+        self.objects.iter().map(|(trust, sha256)| (trust, *sha256))
+    }
+
+    /// The key that signs them.
+    pub fn root(&self) -> &PublicKey {
+        &self.root
+    }
+
     /// The object in force. `None` only for a chain that was just begun.
     pub fn in_force(&self) -> Option<&Trust> {
         self.objects.last().map(|(trust, _)| trust)

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod steps;
 pub mod stream;
 pub mod tree;
+pub mod verify;
 pub mod walk;
 pub mod window;
 

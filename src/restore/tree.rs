@@ -121,7 +121,7 @@ impl TreeRestored {
     }
 }
 
-fn listing(lines: &[TreeLine]) -> crate::model::Sha256 {
+pub(super) fn listing(lines: &[TreeLine]) -> crate::model::Sha256 {
     let text: Vec<u8> = lines.iter().flat_map(|line| line.entry.canonical_line()).collect();
     sha256(&text)
 }
