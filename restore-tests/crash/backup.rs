@@ -4,13 +4,14 @@ use std::{fs, sync::Arc};
 
 use hourglass::{
     model::{EntryNumber, Outcome},
+    orchestrator::backup::back_up,
     storage::{Counting, OperationKind},
 };
 
 use super::{
     snapshot::{Snapshot, assert_same, fill, noise},
     victim::{Death, Fate, Work, sacrifice},
-    world::{PACK, Stores, World, packed, tick},
+    world::{PACK, Stores, World, context, packed, tick},
 };
 
 /// What one killed backup, and the one after it, came to.
@@ -117,6 +118,29 @@ async fn a_later_backup_killed_before_any_request_is_gone_on_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_backup_killed_after_any_write_is_gone_on_with() {
     assert!(second_backup(Death::AfterWrite).await.deaths > 20);
+}
+
+/// The run that takes over what a killed one has stored may need nothing of it itself. The one after it must not rely on packs that no list names.
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_of_a_killed_run_that_the_next_point_does_not_need_harm_no_later_one() {
+    let world = World::new();
+    fill(&world.tree(), &world.dump(), 8);
+    world.point("daily", 0).await;
+    fs::write(world.dump(), noise(9, 400 << 10)).unwrap();
+    let mut took_over = 0;
+    for at in 3.. {
+        let copy = world.copy(true);
+        if sacrifice(&copy.root, Work::Backup { policy: "daily".to_owned() }, Death::AfterWrite(at), 100) == Fate::Survived {
+            break;
+        }
+        let mut request = copy.request("daily", &copy.stores()).await.unwrap();
+        request.selected = vec!["tree".parse().unwrap()];
+        let end = back_up(request, &context(200)).await.unwrap();
+        took_over += usize::from(!end.adopted.is_empty());
+        assert!(matches!(end.outcome, Outcome::Incomplete { .. }), "{at}: {:?}", end.outcome);
+        copy.point("daily", 300).await;
+    }
+    assert!(took_over > 5, "{took_over}");
 }
 
 /// Near the end, when most is stored and little is left: what is put again does not grow with the backup.

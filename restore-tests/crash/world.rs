@@ -23,6 +23,7 @@ use hourglass::{
         record::{Point, Record},
     },
     restore::{
+        RestoreError,
         fetch::Location,
         opened::OpenedPoint,
         plan::{MemberTarget, Request, plan},
@@ -211,17 +212,28 @@ impl World {
 
     /// Opens a point with the operator's keys, to be read from `data`.
     pub async fn open(&self, policy: &str, number: EntryNumber, data: &Arc<dyn ObjectStore>) -> OpenedPoint {
-        let repo = self.repo().await;
-        let record = Record::load(&**data, &repo.trusts, &repo.lineage(policy).unwrap()).await.unwrap();
+        let stores = Stores { data: Arc::clone(data), control: self.store("control") };
+        self.try_open(policy, number, &stores).await.unwrap().0
+    }
+
+    /// The same, of a point whose parts may be gone.
+    pub async fn try_open(&self, policy: &str, number: EntryNumber, stores: &Stores) -> Result<(OpenedPoint, Stores), RestoreError> {
+        let (repo, data) = (self.repo().await, &stores.data);
+        let record = Record::load(&**data, &repo.trusts, &self.lineage(policy)).await.unwrap();
         let (name, manifest) = record.point(number).unwrap();
         let unlocked = vault::unlock(&**data, &repo.trusts, &manifest.vault, &self.operator().identities).await.unwrap();
         let locations = vec![Location { name: "primary".to_owned(), store: Arc::clone(data) }];
-        OpenedPoint::open(name, manifest.clone(), Arc::new(unlocked.identity), locations, &context(0)).await.unwrap()
+        let opened = OpenedPoint::open(name, manifest.clone(), Arc::new(unlocked.identity), locations, &context(0)).await?;
+        Ok((opened, stores.clone()))
     }
 
     /// Restores all members of a point below `target`.
     pub async fn restore(&self, policy: &str, number: EntryNumber, target: &Path, stores: &Stores) -> Result<RestoreEnd, OrchestratorError> {
-        let opened = self.open(policy, number, &stores.data).await;
+        self.restore_opened(self.open(policy, number, &stores.data).await, target, stores).await
+    }
+
+    /// The same of a point that is open.
+    pub async fn restore_opened(&self, opened: OpenedPoint, target: &Path, stores: &Stores) -> Result<RestoreEnd, OrchestratorError> {
         let (plan, ctx) = (restore_plan(&opened, target), context(0));
         run_restore(plan, self.tools(opened, stores), &ctx).await
     }

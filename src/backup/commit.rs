@@ -102,14 +102,15 @@ async fn make_point(
         *used = (*used + bytes).min(pack.size);
     }
     let new_packs: Vec<PackInfo> = read.iter().flat_map(|(_, capture)| capture.new_packs.iter().copied()).collect();
-    let pack_lists = pack_lists(job, &live, &new_packs, to).await?;
+    let (pack_lists, names_adopted) = pack_lists(job, &live, &new_packs, to).await?;
     let sealed = SealedPoint { format: 1, run: job.run.clone(), members: read.iter().map(|(_, capture)| capture.sealed.clone()).collect() };
     let sealed = serde_json::to_vec(&sealed).expect("sealed parts are plain data");
     let sealed = zstd::bulk::compress(&sealed, DEFAULT_LEVEL).map_err(BackupError::Read)?;
     let ended = ctx.clock.now();
     let members: Vec<PointMember> = job.members.iter().map(|member| public_member(member, read, failed, ended)).collect();
     let skew_ms = skew_ms(read);
-    let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch);
+    // An index is only good with a list that names its packs: without one a later point could not say what it needs.
+    let adopted = job.adopted.iter().filter(|checkpoint| names_adopted && checkpoint.epoch == to.epoch);
     let whole = |member: &PointMember| !member.required || member.outcome == MemberOutcome::Succeeded;
     let complete = members.iter().all(whole) && job.max_skew.is_none_or(|max| u128::from(skew_ms) <= max.as_millis());
     Ok(Point {
@@ -154,8 +155,14 @@ fn skew_ms(read: &[Read<'_>]) -> u64 {
     u64::try_from(skew).unwrap_or(0)
 }
 
-/// Puts this run's lists, and names in them and in those of earlier points of the epoch every pack that the point uses.
-async fn pack_lists(job: &BackupJob, live: &BTreeMap<PackInfo, u64>, new: &[PackInfo], to: &Destination) -> Result<Vec<PackListRef>, BackupError> {
+/// Puts this run's lists, and names in them and in those of earlier points of the epoch every pack that the point uses. Tells also whether all of
+/// this run's lists are named: one of which the point uses nothing is not.
+async fn pack_lists(
+    job: &BackupJob,
+    live: &BTreeMap<PackInfo, u64>,
+    new: &[PackInfo],
+    to: &Destination,
+) -> Result<(Vec<PackListRef>, bool), BackupError> {
     let mut missing: BTreeSet<PackInfo> = live.keys().copied().collect();
     let mut refs = Vec::new();
     let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch).flat_map(|checkpoint| &checkpoint.packs);
@@ -173,11 +180,12 @@ async fn pack_lists(job: &BackupJob, live: &BTreeMap<PackInfo, u64>, new: &[Pack
         let digest = to.put_pack_list(Bytes::from(bytes)).await?;
         take(&mut missing, digest, &list, &mut refs);
     }
+    let names_own = refs.len() == own.chunks(PACKS_MAX).len();
     for (digest, list) in earlier {
         take(&mut missing, digest, &list, &mut refs);
     }
     debug_assert!(missing.is_empty(), "every pack is in a list: {missing:?}");
-    Ok(refs)
+    Ok((refs, names_own))
 }
 
 fn take(missing: &mut BTreeSet<PackInfo>, digest: Sha256, list: &PackList, refs: &mut Vec<PackListRef>) {
