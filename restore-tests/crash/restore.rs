@@ -1,6 +1,6 @@
 //! A restore that is killed anywhere.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use hourglass::model::EntryNumber;
 
