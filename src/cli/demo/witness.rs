@@ -162,7 +162,8 @@ mod tests {
         let before = take(&root);
         assert_eq!((before.entries(), before.files()), (4, (2, ByteCount(6))));
         assert!(before.compare(&take(&root)).is_empty());
-        let changes: [(&dyn Fn(&Path), &str); 5] = [
+        type Change<'a> = (&'a dyn Fn(&Path), &'a str);
+        let changes: [Change<'_>; 5] = [
             (&|d| fs::write(d.join("a"), "eno").unwrap(), "another content"),
             (&|d| fs::remove_file(d.join("b")).unwrap(), "missing"),
             (&|d| fs::write(d.join("c"), "").unwrap(), "not there before"),
