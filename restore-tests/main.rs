@@ -7,6 +7,7 @@ mod clouds;
 mod concurrent;
 mod crash;
 mod damage;
+mod demo;
 mod docs;
 mod faults;
 mod lab;
