@@ -6,6 +6,7 @@ mod cli;
 mod clouds;
 mod damage;
 mod lab;
+mod postgres;
 mod site;
 mod stores;
 mod tidy;

@@ -74,7 +74,8 @@ impl Site {
         fs::write(self.path("hourglass.yaml"), config + text).unwrap();
     }
 
-    /// `init`, then a source `files` of the folder `tree`, a source `stream` of the file `stream`, and a policy of both per kind of epoch.
+    /// `init`, then a source `files` of the folder `tree`, a source `stream` of the file `stream`, and a policy of both per kind of epoch,
+    /// whose vault is proved.
     pub fn protect_tree_and_stream(&self) {
         self.run(&["init", "--write"], 0);
         let (tree, stream) = (self.path("tree"), self.path("stream"));
@@ -86,6 +87,7 @@ impl Site {
                 "  {mode}: {{ members: {{ files: required, stream: required }}, epoch: {{ mode: {mode} }}, keep: {{ daily: 2 }} }}\n"
             ));
         }
+        self.run(&["keys", "prove"], 0);
     }
 
     /// `hourglass`, ready to run here with nothing of the tester's environment.
