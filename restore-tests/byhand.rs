@@ -21,14 +21,14 @@ fn script(page: &str) -> String {
     blocks.join("\n")
 }
 
-fn execute(page: &str, variables: &[(&str, &str)]) -> Output {
+pub fn execute(page: &str, variables: &[(&str, &str)]) -> Output {
     let (home, path) = (tempfile::tempdir().unwrap(), std::env::var_os("PATH").unwrap());
     let mut command = Command::new("bash");
     command.arg("-c").arg(script(page)).env_clear().env("PATH", path).env("HOME", home.path()).current_dir(home.path());
     command.envs(variables.iter().copied()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -152,8 +152,10 @@ fn swap(files: &[PathBuf]) {
     fs::write(&files[1], one).unwrap();
 }
 
-/// Ways to tamper with a repository, and what the page has to say then.
-const TAMPERINGS: [(&str, fn(&Path), &str); 11] = [
+/// A way to tamper with a repository, and what the page has to say then.
+type Tampering = (&'static str, fn(&Path), &'static str);
+
+const TAMPERINGS: [Tampering; 11] = [
     ("a byte of an entry", |r| flip(&files(r, "rolling@we/1/record")[2]), "00003.json: void: no valid signature"),
     ("an entry is gone", |r| fs::remove_file(&files(r, "rolling@we/1/record")[2]).unwrap(), "00004.json: number 3 is missing"),
     ("the last entry is gone", |r| fs::remove_file(&files(r, "rolling@we/1/record")[3]).unwrap(), "entry 4 is not the one that was seen"),

@@ -5,6 +5,7 @@ mod byhand;
 mod cli;
 mod clouds;
 mod damage;
+mod fixtures;
 mod lab;
 mod postgres;
 mod site;
