@@ -42,7 +42,7 @@ fn weather(inner: Arc<dyn ObjectStore>, seed: u64) -> Arc<dyn ObjectStore> {
         2 => Fault::Throttled,
         3 | 4 => Fault::LostAcknowledgement,
         5 => Fault::CutBody,
-        6 if operation.number % 5 == 0 => Fault::Silence,
+        6 if operation.number.is_multiple_of(5) => Fault::Silence,
         7 => Fault::Slow(Duration::from_millis(3)),
         8..=15 if operation.kind == OperationKind::List => Fault::StaleList(Timestamp::now() - jiff::SignedDuration::from_millis(200)),
         _ => Fault::None,

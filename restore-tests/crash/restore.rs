@@ -1,6 +1,6 @@
 //! A restore that is killed anywhere.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use hourglass::model::EntryNumber;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Resumes the restore of a killed process, if it had begun; else restores anew.
-pub async fn go_on(world: &World, number: EntryNumber, target: &PathBuf, expected: &Snapshot, why: &str) {
+pub async fn go_on(world: &World, number: EntryNumber, target: &Path, expected: &Snapshot, why: &str) {
     let stores = world.stores();
     let restores = |run: &hourglass::orchestrator::runs::KnownRun| run.state.plan.what.starts_with("restore");
     let known = world.runs("daily").await.into_iter().find(restores);

@@ -4,6 +4,6 @@ mod certificates;
 mod conformance;
 mod faults;
 mod locks;
-mod places;
+pub mod places;
 mod probes;
 mod rights;

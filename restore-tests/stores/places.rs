@@ -1,6 +1,6 @@
 //! Fresh, empty stores in each of the services.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use aws_lc_rs::hmac;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -44,6 +44,10 @@ pub fn directory() -> (TempDir, Arc<DirectoryStore>) {
     let root = tempfile::tempdir().unwrap();
     let store = Arc::new(DirectoryStore::open(root.path()).unwrap());
     (root, store)
+}
+
+pub fn directory_at(root: &Path) -> Arc<DirectoryStore> {
+    Arc::new(DirectoryStore::open(root).unwrap())
 }
 
 pub fn access_key() -> AccessKey {

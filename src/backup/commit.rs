@@ -166,7 +166,11 @@ async fn pack_lists(
     let mut missing: BTreeSet<PackInfo> = live.keys().copied().collect();
     let mut refs = Vec::new();
     let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch).flat_map(|checkpoint| &checkpoint.packs);
-    let own: BTreeSet<PackInfo> = new.iter().chain(adopted).copied().collect();
+    let earlier = earlier_lists(job, to).await?;
+    let listed: BTreeSet<PackInfo> = earlier.values().flat_map(|list| &list.packs).copied().collect();
+    // What a lost or damaged list named, and the store still has, is listed again: the chain goes on.
+    let unlisted = live.keys().filter(|pack| !listed.contains(*pack));
+    let own: BTreeSet<PackInfo> = new.iter().chain(adopted).chain(unlisted).copied().collect();
     let own: Vec<PackInfo> = own.into_iter().collect();
     for packs in own.chunks(PACKS_MAX) {
         let (repository, lineage, epoch) = (job.repository.clone(), job.lineage.clone(), to.epoch.clone());
@@ -177,16 +181,11 @@ async fn pack_lists(
         take(&mut missing, digest, &list, &mut refs);
     }
     let names_own = refs.len() == own.chunks(PACKS_MAX).len();
-    for (digest, list) in earlier_lists(job, to).await? {
-        if missing.is_empty() {
-            break;
-        }
+    for (digest, list) in earlier {
         take(&mut missing, digest, &list, &mut refs);
     }
-    match missing.first() {
-        None => Ok((refs, names_own)),
-        Some(pack) => Err(BackupError::UnlistedPack(pack.sha256)),
-    }
+    debug_assert!(missing.is_empty(), "every pack is in a list: {missing:?}");
+    Ok((refs, names_own))
 }
 
 fn take(missing: &mut BTreeSet<PackInfo>, digest: Sha256, list: &PackList, refs: &mut Vec<PackListRef>) {
@@ -205,8 +204,12 @@ async fn earlier_lists(job: &BackupJob, to: &Destination) -> Result<HashMap<Sha2
             continue;
         }
         let key = layout::packlist(&job.lineage, &to.epoch, list.sha256);
-        let bytes = job.store.get(&key, None).await.map_err(|source| BackupError::Get { key, source })?;
-        // A damaged list is passed over: what only it names is then missing, and said to be.
+        let bytes = match job.store.get(&key, None).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == crate::storage::ErrorKind::NotFound => continue,
+            Err(source) => return Err(BackupError::Get { key, source }),
+        };
+        // A damaged list is passed over as a lost one is.
         if crate::pipeline::sha256(&bytes) == list.sha256
             && let Ok(parsed) = serde_json::from_slice(&bytes)
         {
