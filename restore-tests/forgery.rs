@@ -163,7 +163,7 @@ async fn the_clusters_key_can_neither_expire_nor_hold_nor_prune() {
     let config = fs::read_to_string(world.root.join("hourglass.yaml")).unwrap().replace("operator.key", "capture.key");
     fs::write(world.root.join("hourglass.yaml"), config).unwrap();
     let id = format!("weekly@main/1:{}", number.0);
-    let said = world.hourglass(&["points", "hold", &id, "--reason", "x"], 2);
+    let said = world.hourglass(&["points", "hold", &id, "--by", "x", "--reason", "x"], 2);
     assert!(said.contains("operator"), "{said}");
     assert_eq!(world.points("weekly").await.len(), 1);
 }
