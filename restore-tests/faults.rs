@@ -1,6 +1,7 @@
 //! Stores that fail as real ones do: nothing is lost, nothing is doubled, and what is restored is equal.
 
 use std::{
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -11,6 +12,7 @@ use std::{
 
 use hourglass::{
     model::{Outcome, Timestamp},
+    repository::{presence::presence, record::Record, trust::TrustChain},
     storage::{Budget, Fault, Faults, ObjectStore, Operation, OperationKind, Retry},
 };
 
@@ -153,4 +155,60 @@ async fn a_read_only_replica_restores_and_refuses_backups_clearly() {
     let Outcome::Failed { problem } = end.outcome else { panic!("{:?}", end.outcome) };
     assert!(problem.what.contains("access denied"), "{problem:?}");
     assert_eq!(std::fs::read_dir(world.root.join("other/daily@main/1/record")).unwrap().count(), before);
+}
+
+/// The keys of all objects below a folder, in an order that a replication without order could bring them in.
+fn shuffled(root: &Path, seed: u64) -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { below(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    below(root, &mut found);
+    found.sort_by_key(|path| *blake3::hash(format!("{seed}{}", path.display()).as_bytes()).as_bytes());
+    found.into_iter().map(|path| path.strip_prefix(root).unwrap().to_owned()).collect()
+}
+
+/// Objects arrive one after the other, in any order: at each moment a point that is offered as complete can be restored from there alone.
+async fn arrives(seed: u64) -> (usize, usize) {
+    let world = World::new();
+    fill(&world.tree(), &world.dump(), 8);
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        change(&world, round);
+        expected.push((world.point("daily", 10 * i64::try_from(round).unwrap()).await, world.present("daily")));
+    }
+    let objects = shuffled(&world.root.join("repository"), seed);
+    let (replica, repo) = (world.store("other"), world.repo().await);
+    let (mut offered, mut gaps) = (0, 0);
+    for (i, object) in objects.iter().enumerate() {
+        let to = world.root.join("other").join(object);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(world.root.join("repository").join(object), to).unwrap();
+        // A reader that knows the root, and what else it says: from there alone.
+        let Ok(trusts) = TrustChain::load(&*replica, &repo.id, &repo.config.trust_root.as_deref().unwrap().parse().unwrap()).await else { continue };
+        let record = Record::load(&*replica, &Arc::new(trusts), &world.lineage("daily")).await.unwrap();
+        gaps += usize::from(record.gap().is_some());
+        for (number, snapshot) in &expected {
+            let is_last = i + 1 == objects.len();
+            let complete = record.point(*number).is_some() && presence(&*replica, &record, *number).await.unwrap().is_complete();
+            assert!(complete || !is_last, "all has arrived");
+            if complete {
+                assert_same(&world.restored("daily", *number, &replica).await, snapshot, &format!("seed {seed}, after {i} of {}", objects.len()));
+                offered += 1;
+            }
+        }
+    }
+    (offered, gaps)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_objects_that_arrive_in_random_order_only_complete_points_are_offered() {
+    for seed in 0..4 {
+        let (offered, gaps) = arrives(seed).await;
+        println!("{offered} deaths avoided, {gaps} gaps seen");
+        assert!(offered >= 3);
+    }
 }

@@ -184,7 +184,7 @@ impl Verified {
             let concern = match fault.part {
                 Part::Index | Part::Hints => "restores do not need it, the next run reads more",
                 Part::EpochKey => "restores do not need it",
-                Part::Pack | Part::PackList | Part::Sealed => "a restore does",
+                Part::Pack | Part::PackList | Part::Sealed | Part::Vault => "a restore does",
             };
             Problem { subject: format!("{location} {}", fault.key), what: format!("{} (named by {id}; {concern})", fault.wrong) }
         };

@@ -29,6 +29,8 @@ pub enum Part {
     PackList,
     /// The private part of a manifest.
     Sealed,
+    /// A wrapping of the vault's private key.
+    Vault,
     /// The key that names an epoch's chunks, for whoever holds the vault.
     EpochKey,
     /// For the writer alone.

@@ -8,7 +8,7 @@ use super::{
     record::{Point, Record},
 };
 use crate::{
-    model::{ByteCount, EntryNumber, EpochId, Lineage, ObjectKey},
+    model::{ByteCount, EntryNumber, EpochId, Lineage, ObjectKey, VaultId},
     storage::{ObjectStore, list_all},
 };
 
@@ -42,12 +42,13 @@ pub struct Inventory<'a> {
     sizes: HashMap<ObjectKey, ByteCount>,
     listed: HashSet<String>,
     lists: HashMap<(Lineage, EpochId), PackLists>,
+    vaults: HashMap<VaultId, bool>,
 }
 
 impl<'a> Inventory<'a> {
     /// Of `store`, with nothing listed yet.
     pub fn new(store: &'a dyn ObjectStore) -> Inventory<'a> {
-        Inventory { store, sizes: HashMap::new(), listed: HashSet::new(), lists: HashMap::new() }
+        Inventory { store, sizes: HashMap::new(), listed: HashSet::new(), lists: HashMap::new(), vaults: HashMap::new() }
     }
 
     /// Lists what lies under an epoch, and the sealed parts of its lineage.
@@ -88,14 +89,26 @@ impl<'a> Inventory<'a> {
         Ok(Needs::of(lineage, point, opened, &self.lists[&place]))
     }
 
+    /// A vault of which no wrapping is here: nobody could open anything from here alone.
+    async fn without_wrapping(&mut self, vault: &VaultId) -> Result<Option<Fault>, RepositoryError> {
+        if !self.vaults.contains_key(vault) {
+            let listed = list_all(self.store, &layout::vault_prefix(vault)).await?;
+            self.vaults.insert(vault.clone(), listed.iter().any(|object| layout::number(&object.key).is_some()));
+        }
+        let missing = || Fault { key: layout::vault(vault, 1), part: Part::Vault, wrong: Wrong::Missing };
+        Ok((!self.vaults[vault]).then(missing))
+    }
+
     /// Compares what a point of `record` needs with what is listed.
     ///
     /// # Errors
     /// Those of [`Inventory::needs`].
     pub async fn presence(&mut self, record: &Record, number: EntryNumber) -> Result<Presence, RepositoryError> {
         let needs = self.needs(record, number).await?;
+        let mut unopened = None;
         if let Some((_, point)) = record.point(number) {
             self.list(record.lineage(), &point.epoch).await?;
+            unopened = self.without_wrapping(&point.vault).await?;
         }
         let absent = |need: &Need| {
             let wrong = match (self.size(&need.key), need.size) {
@@ -105,7 +118,7 @@ impl<'a> Inventory<'a> {
             };
             Some(Fault { key: need.key.clone(), part: need.part, wrong })
         };
-        let mut faults: Vec<Fault> = needs.objects.iter().filter_map(absent).collect();
+        let mut faults: Vec<Fault> = needs.objects.iter().filter_map(absent).chain(unopened).collect();
         faults.extend(needs.unusable.into_iter().filter(|fault| fault.wrong != Wrong::Missing));
         let packs = needs.objects.iter().filter(|need| need.part == Part::Pack);
         Ok(Presence { objects: needs.objects.len() as u64, bytes: packs.filter_map(|need| need.size).sum(), faults })
