@@ -1,10 +1,14 @@
 //! Tests of the product from outside. Services come from `restore-tests/run`, which says where they are through `HOURGLASS_LAB_*`.
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
 mod byhand;
 mod cli;
 mod clouds;
+mod concurrent;
+mod crash;
 mod damage;
+mod docs;
+mod faults;
 mod fixtures;
 mod lab;
 mod postgres;

@@ -97,6 +97,22 @@ struct OpenPack {
     chunks: Vec<(ChunkId, Place)>,
 }
 
+/// A segment whose turn in the map has not come: those before it wait for packs, or it does.
+#[derive(Debug)]
+enum Waiting {
+    Drawn(Vec<Spot>, Draft),
+    Reused(Box<KnownSegment>),
+}
+
+impl Waiting {
+    fn lines(&self) -> usize {
+        match self {
+            Waiting::Drawn(_, draft) => draft.lines.len(),
+            Waiting::Reused(_) => 1,
+        }
+    }
+}
+
 /// What came of sealing and putting one pack.
 type PutEnd = Result<(u32, PackInfo, Vec<(ChunkId, Place)>), BackupError>;
 
@@ -109,7 +125,7 @@ struct Assembler {
     puts: JoinSet<PutEnd>,
     stored: HashMap<u32, PackInfo>,
     spots: Vec<Spot>,
-    waiting: VecDeque<(Vec<Spot>, Draft)>,
+    waiting: VecDeque<Waiting>,
     waiting_lines: usize,
     finished: Finished,
 }
@@ -183,16 +199,23 @@ impl Assembler {
                 self.spots.push(Spot::Stored(PlacedChunk { start, size, pack: pack.sha256, offset: u64::from(offset), length }));
             }
             Encoded::Segment(draft) => {
-                self.waiting_lines += draft.lines.len();
-                self.waiting.push_back((std::mem::take(&mut self.spots), draft));
-                if self.waiting_lines > WAITING_MAX && !self.data.builder.is_empty() {
-                    self.put_data().await?;
-                }
+                let spots = std::mem::take(&mut self.spots);
+                self.wait(Waiting::Drawn(spots, draft)).await?;
             }
-            Encoded::Reused(known) => self.finished.reuse(*known),
+            // It needs nothing, but those before it may: segments keep the order of the walk.
+            Encoded::Reused(known) => self.wait(Waiting::Reused(known)).await?,
         }
         self.settle(PUTS_MAX).await?;
         self.draw().await
+    }
+
+    async fn wait(&mut self, segment: Waiting) -> Result<(), BackupError> {
+        self.waiting_lines += segment.lines();
+        self.waiting.push_back(segment);
+        match self.waiting_lines > WAITING_MAX && !self.data.builder.is_empty() {
+            true => self.put_data().await,
+            false => Ok(()),
+        }
     }
 
     /// Starts to seal and put the open data pack.
@@ -252,10 +275,21 @@ impl Assembler {
 
     /// Writes the map of every segment, in order, whose packs are all acknowledged.
     async fn draw(&mut self) -> Result<(), BackupError> {
-        while let Some((spots, _)) = self.waiting.front() {
-            let Some(chunks) = spots.iter().map(|spot| self.place(spot)).collect::<Option<Vec<_>>>() else { return Ok(()) };
-            let (_, draft) = self.waiting.pop_front().expect("it was there");
-            self.waiting_lines -= draft.lines.len();
+        while let Some(next) = self.waiting.front() {
+            let chunks = match next {
+                Waiting::Drawn(spots, _) => spots.iter().map(|spot| self.place(spot)).collect::<Option<Vec<_>>>(),
+                Waiting::Reused(_) => Some(Vec::new()),
+            };
+            let Some(chunks) = chunks else { return Ok(()) };
+            let next = self.waiting.pop_front().expect("it was there");
+            self.waiting_lines -= next.lines();
+            let draft = match next {
+                Waiting::Drawn(_, draft) => draft,
+                Waiting::Reused(known) => {
+                    self.finished.reuse(*known);
+                    continue;
+                }
+            };
             let (text, listing, entries) = draft.lines.write(&chunks);
             let segment = SegmentRef { sha256: sha256(&text), listing, entries, runs: Vec::new() };
             let size = text.len() as u64;

@@ -102,14 +102,15 @@ async fn make_point(
         *used = (*used + bytes).min(pack.size);
     }
     let new_packs: Vec<PackInfo> = read.iter().flat_map(|(_, capture)| capture.new_packs.iter().copied()).collect();
-    let pack_lists = pack_lists(job, &live, &new_packs, to).await?;
+    let (pack_lists, names_adopted) = pack_lists(job, &live, &new_packs, to).await?;
     let sealed = SealedPoint { format: 1, run: job.run.clone(), members: read.iter().map(|(_, capture)| capture.sealed.clone()).collect() };
     let sealed = serde_json::to_vec(&sealed).expect("sealed parts are plain data");
     let sealed = zstd::bulk::compress(&sealed, DEFAULT_LEVEL).map_err(BackupError::Read)?;
     let ended = ctx.clock.now();
     let members: Vec<PointMember> = job.members.iter().map(|member| public_member(member, read, failed, ended)).collect();
     let skew_ms = skew_ms(read);
-    let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch);
+    // An index is only good with a list that names its packs: without one a later point could not say what it needs.
+    let adopted = job.adopted.iter().filter(|checkpoint| names_adopted && checkpoint.epoch == to.epoch);
     let whole = |member: &PointMember| !member.required || member.outcome == MemberOutcome::Succeeded;
     let complete = members.iter().all(whole) && job.max_skew.is_none_or(|max| u128::from(skew_ms) <= max.as_millis());
     Ok(Point {
@@ -154,12 +155,22 @@ fn skew_ms(read: &[Read<'_>]) -> u64 {
     u64::try_from(skew).unwrap_or(0)
 }
 
-/// Puts this run's lists, and names in them and in those of earlier points of the epoch every pack that the point uses.
-async fn pack_lists(job: &BackupJob, live: &BTreeMap<PackInfo, u64>, new: &[PackInfo], to: &Destination) -> Result<Vec<PackListRef>, BackupError> {
+/// Puts this run's lists, and names in them and in those of earlier points of the epoch every pack that the point uses. Tells also whether all of
+/// this run's lists are named: one of which the point uses nothing is not.
+async fn pack_lists(
+    job: &BackupJob,
+    live: &BTreeMap<PackInfo, u64>,
+    new: &[PackInfo],
+    to: &Destination,
+) -> Result<(Vec<PackListRef>, bool), BackupError> {
     let mut missing: BTreeSet<PackInfo> = live.keys().copied().collect();
     let mut refs = Vec::new();
     let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch).flat_map(|checkpoint| &checkpoint.packs);
-    let own: BTreeSet<PackInfo> = new.iter().chain(adopted).copied().collect();
+    let earlier = earlier_lists(job, to).await?;
+    let listed: BTreeSet<PackInfo> = earlier.values().flat_map(|list| &list.packs).copied().collect();
+    // What a lost or damaged list named, and the store still has, is listed again: the chain goes on.
+    let unlisted = live.keys().filter(|pack| !listed.contains(*pack));
+    let own: BTreeSet<PackInfo> = new.iter().chain(adopted).chain(unlisted).copied().collect();
     let own: Vec<PackInfo> = own.into_iter().collect();
     for packs in own.chunks(PACKS_MAX) {
         let (repository, lineage, epoch) = (job.repository.clone(), job.lineage.clone(), to.epoch.clone());
@@ -169,16 +180,12 @@ async fn pack_lists(job: &BackupJob, live: &BTreeMap<PackInfo, u64>, new: &[Pack
         let digest = to.put_pack_list(Bytes::from(bytes)).await?;
         take(&mut missing, digest, &list, &mut refs);
     }
-    for (digest, list) in earlier_lists(job, to).await? {
-        if missing.is_empty() {
-            break;
-        }
+    let names_own = refs.len() == own.chunks(PACKS_MAX).len();
+    for (digest, list) in earlier {
         take(&mut missing, digest, &list, &mut refs);
     }
-    match missing.first() {
-        None => Ok(refs),
-        Some(pack) => Err(BackupError::UnlistedPack(pack.sha256)),
-    }
+    debug_assert!(missing.is_empty(), "every pack is in a list: {missing:?}");
+    Ok((refs, names_own))
 }
 
 fn take(missing: &mut BTreeSet<PackInfo>, digest: Sha256, list: &PackList, refs: &mut Vec<PackListRef>) {
@@ -197,8 +204,12 @@ async fn earlier_lists(job: &BackupJob, to: &Destination) -> Result<HashMap<Sha2
             continue;
         }
         let key = layout::packlist(&job.lineage, &to.epoch, list.sha256);
-        let bytes = job.store.get(&key, None).await.map_err(|source| BackupError::Get { key, source })?;
-        // A damaged list is passed over: what only it names is then missing, and said to be.
+        let bytes = match job.store.get(&key, None).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == crate::storage::ErrorKind::NotFound => continue,
+            Err(source) => return Err(BackupError::Get { key, source }),
+        };
+        // A damaged list is passed over as a lost one is.
         if crate::pipeline::sha256(&bytes) == list.sha256
             && let Ok(parsed) = serde_json::from_slice(&bytes)
         {

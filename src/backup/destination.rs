@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{BackupError, Checkpoint, CheckpointRequest};
 use crate::{
     model::{ChunkId, EpochId, Lineage, ObjectKey, Sha256, Timestamp},
-    pipeline::{Budget, ChunkKey, CpuPool, Encoder, PackBuilder, VaultRecipient, frame::DEFAULT_LEVEL, pack::PACK_TARGET, seal, sha256},
+    pipeline::{Budget, ChunkKey, CpuPool, Encoder, PackBuilder, VaultRecipient, frame::DEFAULT_LEVEL, seal, sha256},
     repository::{
         hints::{HintFragment, HintTable},
         index::{ChunkIndex, Fragment, Place},
@@ -41,6 +41,8 @@ pub struct Destination {
     pub hints: HintTable,
     /// When this run's scan began.
     pub scan: Timestamp,
+    /// Bytes of frames at which a pack is full.
+    pub pack_target: usize,
     /// Threads that compute.
     pub pool: CpuPool,
     /// Compresses on these threads.
@@ -64,7 +66,7 @@ impl Destination {
 
     /// A pack to fill.
     pub fn new_pack(&self) -> PackBuilder {
-        PackBuilder::new(PACK_TARGET)
+        PackBuilder::new(self.pack_target)
     }
 
     /// Where a chunk lies, if it is stored.

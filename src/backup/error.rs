@@ -35,9 +35,6 @@ pub enum BackupError {
     /// The plan names a member that the run does not have.
     #[error("the run has no member {0}")]
     NoMember(crate::model::MemberName),
-    /// A pack is used that no list can be found to name.
-    #[error("no pack list of the epoch names the pack {0}")]
-    UnlistedPack(crate::model::Sha256),
     /// Reading failed in the middle of a component.
     #[error("reading the source broke off")]
     Read(#[source] io::Error),
@@ -65,7 +62,6 @@ impl BackupError {
             BackupError::Put { source, .. } | BackupError::Get { source, .. } => source.hint().map(|hint| hint.to_string()),
             BackupError::Spool(_) => Some("check the free space where TMPDIR points".to_owned()),
             BackupError::JournalLost => Some("check the control store; then run the backup again: it goes on where this one stopped".to_owned()),
-            BackupError::UnlistedPack(_) => Some("run the backup again after `hourglass verify` has named what is missing".to_owned()),
             BackupError::NoMember(_) | BackupError::Read(_) | BackupError::TornDown | BackupError::Cancelled => None,
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
 use super::{BackupError, Checkpoint, CheckpointRequest, capture::MemberCapture, destination::Destination};
 use crate::{
     model::{Class, Context, EpochId, EpochMode, Lineage, MemberName, Outcome, RepositoryId, RunId, Sha256, StepId, Timestamp},
-    pipeline::{Budget, CpuPool, VaultIdentity, VaultRecipient, open, sha256},
+    pipeline::{Budget, CpuPool, VaultIdentity, VaultRecipient, open, pack::PACK_TARGET, sha256},
     repository::{
         RepositoryError,
         hints::{HintFragment, HintTable},
@@ -124,6 +124,7 @@ impl BackupJob {
             scan,
             encoder: Destination::encoder(&pool),
             pool,
+            pack_target: usize::try_from(ctx.limits.pack.0).unwrap_or(usize::MAX).clamp(1, PACK_TARGET),
             budget: Budget::new(crate::model::ByteCount(ctx.limits.memory.0 / 2)),
             checkpoints: self.checkpoints.clone(),
         }))

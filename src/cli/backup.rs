@@ -9,7 +9,7 @@ use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     backup::job::JobMember,
     config::{Need, PRIMARY},
-    model::{MemberName, Plan, PolicyName, RecoveryPointId},
+    model::{MemberName, Plan, PolicyName, Problem, RecoveryPointId},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
@@ -102,7 +102,13 @@ fn report(lineage: &crate::model::Lineage, end: BackupEnd) -> Report {
     let point = end.entry.filter(|number| end.record.point(*number).is_some()).map(|number| RecoveryPointId { lineage: lineage.clone(), number });
     let rows: Vec<Vec<String>> = end.members.iter().filter_map(|(step, output)| row(step.as_str(), output)).collect();
     let complete = point.as_ref().and_then(|id| end.record.point(id.number)).is_some_and(|(_, point)| point.complete);
+    let manifest = point.as_ref().and_then(|id| end.record.point(id.number)).map(|(_, manifest)| manifest);
+    let unproven = manifest.filter(|point| !end.record.state().proven_vaults.contains_key(&point.vault)).map(|point| Problem {
+        subject: format!("vault {}", point.vault),
+        what: "nobody has proved that it can be opened, so its points do not count; run `hourglass keys prove`".to_owned(),
+    });
     let mut text = match &point {
+        Some(id) if complete && unproven.is_some() => format!("recovery point {id} is complete and UNPROVEN\n"),
         Some(id) if complete => format!("recovery point {id} is complete\n"),
         Some(id) => format!("recovery point {id} is INCOMPLETE\n"),
         None => "no recovery point was made\n".to_owned(),
@@ -112,7 +118,11 @@ fn report(lineage: &crate::model::Lineage, end: BackupEnd) -> Report {
     }
     let members: Value = end.members.iter().map(|(step, output)| (step.to_string(), json!(output))).collect::<serde_json::Map<_, _>>().into();
     let data = json!({"run": end.run, "point": point, "complete": complete, "members": members, "took_over": end.adopted});
-    Report::new(data, text).ended(end.outcome)
+    let report = Report::new(data, text).ended(end.outcome);
+    match unproven {
+        Some(problem) if report.exit == ExitCode::Succeeded => report.found(ExitCode::Incomplete, vec![problem]),
+        _ => report,
+    }
 }
 
 fn row(step: &str, output: &Output) -> Option<Vec<String>> {

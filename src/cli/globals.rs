@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{CliError, observe};
 use crate::{
     config::{self, Config, ConfigError},
-    model::{Cancel, Context, Quiet},
+    model::{Cancel, Context, Observer, Quiet},
 };
 
 /// How results are given.
@@ -54,6 +54,9 @@ pub struct Globals {
     /// Raised by signals.
     #[arg(skip)]
     pub cancel: Cancel,
+    /// Who is told of progress instead of the usual displays: for a command that runs others.
+    #[arg(skip)]
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Globals {
@@ -83,10 +86,11 @@ impl Globals {
 
     /// The context for long work: this process's clock, signals and progress display.
     pub fn context(&self) -> Context {
-        let observer: Arc<dyn crate::model::Observer> = match (self.output, self.quiet) {
-            (_, true) => Arc::new(Quiet),
-            (OutputFormat::Json, false) => Arc::new(observe::JsonLines),
-            (OutputFormat::Text, false) => observe::for_people(),
+        let observer: Arc<dyn Observer> = match (&self.observer, self.output, self.quiet) {
+            (Some(observer), ..) => Arc::clone(observer),
+            (None, _, true) => Arc::new(Quiet),
+            (None, OutputFormat::Json, false) => Arc::new(observe::JsonLines),
+            (None, OutputFormat::Text, false) => observe::for_people(),
         };
         Context { observer, cancel: self.cancel.clone(), ..Context::default() }
     }

@@ -1,5 +1,10 @@
 //! `hourglass points`
 
+mod components;
+mod diff;
+mod listing;
+mod tree;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
@@ -8,7 +13,7 @@ use serde_json::{Value, json};
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     config::PRIMARY,
-    model::{Lineage, MemberName, PolicyName, Problem, RecoveryPointId},
+    model::{Lineage, PolicyName, Problem, RecoveryPointId},
     repository::{
         catalog::{Catalog, CatalogPoint, Selector},
         presence::{Inventory, Presence},
@@ -40,6 +45,7 @@ pub struct Decision {
 
 /// What to do with points.
 #[derive(Debug, Clone, Subcommand)]
+#[expect(missing_docs, reason = "those of tree and diff have their help in their own files")]
 pub enum PointsCommand {
     /// List points, newest first, with what is known about each in each location
     #[command(after_long_help = "Example:\n  hourglass points list\n  hourglass points list production --location other")]
@@ -50,7 +56,7 @@ pub enum PointsCommand {
         #[arg(long)]
         location: Option<String>,
     },
-    /// Show a point: members, sizes, times, vault, retention, holds
+    /// Show a point: members, sizes, times, vault, retention, holds; with the operator key, components and digests
     #[command(after_long_help = "Example:\n  hourglass points show production@we/1:42")]
     Show {
         /// The point
@@ -59,6 +65,8 @@ pub enum PointsCommand {
         #[arg(long, default_value = PRIMARY)]
         location: String,
     },
+    Tree(tree::TreeArgs),
+    Diff(diff::DiffArgs),
     /// Keep a point whatever retention says, until it is released
     #[command(after_long_help = "Example:\n  hourglass points hold production@we/1:42 --by \"A. Person\" --reason \"audit 2026\"")]
     Hold(Decision),
@@ -70,29 +78,6 @@ pub enum PointsCommand {
     Suspect(Decision),
 }
 
-/// List the files of a member, without restoring it
-#[derive(Debug, Clone, Args)]
-#[command(after_long_help = "Needs an operator key.\n\nExample:\n  hourglass points tree production@we/1:42 events")]
-pub struct TreeArgs {
-    /// The point
-    pub point: RecoveryPointId,
-    /// The member
-    pub member: MemberName,
-}
-
-/// Say what differs between two points
-#[derive(Debug, Clone, Args)]
-#[command(after_long_help = "Needs an operator key.\n\nExample:\n  hourglass points diff production@we/1:41 production@we/1:42")]
-pub struct DiffArgs {
-    /// The earlier point
-    pub one: RecoveryPointId,
-    /// The later point
-    pub other: RecoveryPointId,
-    /// Only this member
-    #[arg(long, value_name = "NAME")]
-    pub member: Option<MemberName>,
-}
-
 /// Runs it.
 ///
 /// # Errors
@@ -101,6 +86,8 @@ pub async fn run(args: PointsArgs, globals: &Globals) -> Result<Report, CliError
     match args.command {
         PointsCommand::List { policy, location } => list(policy, location, globals).await,
         PointsCommand::Show { point, location } => show(&point, &location, globals).await,
+        PointsCommand::Tree(args) => tree::run(args, globals).await,
+        PointsCommand::Diff(args) => diff::run(args, globals).await,
         PointsCommand::Hold(decision) => decide(decision, "held", Body::Hold, globals).await,
         PointsCommand::Release(decision) => decide(decision, "released", Body::Release, globals).await,
         PointsCommand::Suspect(decision) => decide(decision, "marked as suspect", Body::Suspect, globals).await,
@@ -258,7 +245,7 @@ async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result
         })
         .collect();
     let expired = point.expired.map_or(String::new(), |expiry| format!("expired:  {} (deleted after {})\n", expiry.reason, expiry.delete_after));
-    let text = format!(
+    let mut text = format!(
         "{}: {}\nended:    {}\nepoch:    {}\nvault:    {}\nskew:     {} ms\nsize:     {} live, {} to fetch, {} new\n{expired}\n{}",
         id,
         state(point),
@@ -271,7 +258,18 @@ async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result
         p.stored_bytes,
         table(&["MEMBER", "SOURCE", "NEED", "OUTCOME", "SIZE", "ITEMS", "CONSISTENT FROM (UTC)"], &rows)
     );
-    Ok(Report::new(data(point, &[location.to_owned()]), text))
+    let mut data = data(point, &[location.to_owned()]);
+    let mut found = (ExitCode::Succeeded, Vec::new());
+    match components::components(&repo, point, globals).await {
+        Ok(None) => {}
+        Ok(Some((rows, components))) => {
+            text += &format!("\n{rows}");
+            data["components"] = components;
+        }
+        // What is public can be shown all the same.
+        Err(error) => found = (error.exit, vec![Problem { subject: format!("the sealed part of {id}"), what: error.message }]),
+    }
+    Ok(Report::new(data, text).found(found.0, found.1))
 }
 
 /// Writes a decision into the record of this site that is nearest to the point.

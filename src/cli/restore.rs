@@ -28,8 +28,10 @@ use crate::{
     storage::{self, ObjectStore},
 };
 
-/// How long a restore waits for what it can do without: its region may be gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a restore waits for the control store, which it can do without: it may be gone, and the clock is running.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a restore that is done tries to enter itself in the record of a location that may be gone.
+const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Restore members or paths of a recovery point, and compare them with what was saved
 #[derive(Debug, Clone, Args)]
@@ -37,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
     hourglass restore production@we/1:42 events 2026/11 --to /srv/restored --dry-run\n  hourglass restore production@we/1:42 portal --in-place portal")]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["to", "in_place"])))]
 pub struct RestoreArgs {
-    /// The point (production@we/1:42), or a policy for its newest complete point, or for the one that --at or --before chooses
+    /// The point (production@we/1:42), or a policy or a lineage (production@we/1) for its newest good point, or for the one that --at or --before chooses
     #[arg(value_name = "POINT")]
     pub point: Choice,
     /// The member; without it, all of them
@@ -72,16 +74,34 @@ pub enum Choice {
     Point(RecoveryPointId),
     /// One of this policy's, chosen by time.
     Newest(PolicyName),
+    /// One of this lineage's, which may be another site's, chosen by time.
+    NewestOf(Lineage),
 }
 
 impl FromStr for Choice {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Choice, InvalidId> {
-        match text.contains(['@', ':', '/']) {
-            true => text.parse().map(Choice::Point),
-            false => text.parse().map(Choice::Newest),
+        match (text.contains(':'), text.contains(['@', '/'])) {
+            (true, _) => text.parse().map(Choice::Point),
+            (false, true) => text.parse().map(Choice::NewestOf),
+            (false, false) => text.parse().map(Choice::Newest),
         }
+    }
+}
+
+/// Which point, and where to look for it.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub point: &'a Choice,
+    pub at: Option<Timestamp>,
+    pub before: Option<Timestamp>,
+    pub from: Option<&'a str>,
+}
+
+impl RestoreArgs {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { point: &self.point, at: self.at, before: self.before, from: self.from.as_deref() }
     }
 }
 
@@ -92,7 +112,7 @@ impl FromStr for Choice {
 pub async fn run(args: RestoreArgs, globals: &Globals) -> Result<Report, CliError> {
     let config = globals.load_config()?;
     let ctx = globals.context();
-    let (repo, point, manifest) = find(&config, &args).await?;
+    let (repo, point, manifest) = find(&config, &args.wanted()).await?;
     let operator = repo.operator()?;
     let opened = open(&repo, point, manifest, &operator, &ctx).await?;
     let request = request(&config, &opened, &args)?;
@@ -115,10 +135,10 @@ async fn journal_place(config: &Config) -> Result<(Arc<dyn ObjectStore>, Option<
         let control = storage::open(&config.control).await?;
         control.list("runs/", None).await.map(|_| control)
     };
-    let why = match tokio::time::timeout(PATIENCE, reach).await {
+    let why = match tokio::time::timeout(CONTROL_PATIENCE, reach).await {
         Ok(Ok(control)) => return Ok((control, None)),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+        Err(_) => format!("no answer in {} s", CONTROL_PATIENCE.as_secs()),
     };
     let folder = config.state_dir.join("control");
     std::fs::create_dir_all(&folder).map_err(|error| CliError::file("creating", &folder, &error))?;
@@ -128,14 +148,14 @@ async fn journal_place(config: &Config) -> Result<(Arc<dyn ObjectStore>, Option<
 }
 
 /// The point that was asked for, from the first location that has it.
-async fn find(config: &Config, args: &RestoreArgs) -> Result<(Repo, PointRef, Point), CliError> {
-    let places: Vec<&str> = match &args.from {
-        Some(name) => vec![name.as_str()],
+pub(super) async fn find(config: &Config, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
+    let places: Vec<&str> = match wanted.from {
+        Some(name) => vec![name],
         None => std::iter::once(PRIMARY).chain(config.locations.keys().map(String::as_str).filter(|name| *name != PRIMARY)).collect(),
     };
     let mut first_error = None;
     for place in places {
-        match find_at(config, place, args).await {
+        match find_at(config, place, wanted).await {
             Ok(found) => return Ok(found),
             Err(error) if error.exit == ExitCode::Usage => return Err(error),
             Err(error) => first_error = first_error.or(Some(error)),
@@ -144,17 +164,22 @@ async fn find(config: &Config, args: &RestoreArgs) -> Result<(Repo, PointRef, Po
     Err(first_error.expect("a configuration has at least one location"))
 }
 
-async fn find_at(config: &Config, place: &str, args: &RestoreArgs) -> Result<(Repo, PointRef, Point), CliError> {
+async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
     let repo = Repo::at(config.clone(), place).await?;
-    let (lineage, selector) = match &args.point {
-        Choice::Point(id) if args.at.is_none() && args.before.is_none() => (id.lineage.clone(), Selector::Number(id.number)),
+    let (lineage, selector) = match wanted.point {
+        Choice::Point(id) if wanted.at.is_none() && wanted.before.is_none() => (id.lineage.clone(), Selector::Number(id.number)),
         Choice::Point(_) => return Err(CliError::usage("--at and --before choose a point of a policy, and a point was named")),
         Choice::Newest(policy) => (repo.lineage(policy.as_str())?, Selector::Latest),
+        Choice::NewestOf(lineage) => (lineage.clone(), Selector::Latest),
     };
+    if !matches!(wanted.point, Choice::Point(_)) {
+        // What is missing may be newer than what would be chosen. A point that is named is restored from what there is.
+        repo.record_to_write(&lineage).await.map_err(|error| error.hint("to restore one of the points that are here, name it"))?;
+    }
     let records = points::records(&repo, Some(&lineage)).await?;
     let (own, others) = points::split(&records, &lineage).expect("it was asked for");
     let catalog = Catalog::new(own, &others);
-    let point = match args.at.map(|at| (at, true)).or(args.before.map(|before| (before, false))) {
+    let point = match wanted.at.map(|at| (at, true)).or(wanted.before.map(|before| (before, false))) {
         None => catalog.resolve(&selector)?,
         Some((time, inclusive)) => by_time(&catalog, &lineage, time, inclusive)?,
     };
@@ -185,6 +210,15 @@ pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator
     Ok(OpenedPoint::open(point, manifest, Arc::new(unlocked.identity), locations, ctx).await?)
 }
 
+/// Where this site's configuration has a member.
+pub(super) fn own_target(config: &Config, name: &MemberName) -> Result<MemberTarget, CliError> {
+    match config.sources.get(name) {
+        Some(SourceConfig::Files(files)) => Ok(MemberTarget::Directory(files.path.clone())),
+        Some(SourceConfig::Command(_)) => Ok(MemberTarget::Source),
+        None => Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
+    }
+}
+
 fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<Request, CliError> {
     let select = args.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     if let Some(name) = &args.in_place {
@@ -192,12 +226,7 @@ fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<R
             return Err(CliError::usage("--in-place has to repeat the name of the one member that is restored")
                 .hint(format!("hourglass restore {} {name} --in-place {name}", point.point.id)));
         }
-        let target = match config.sources.get(name) {
-            Some(SourceConfig::Files(files)) => MemberTarget::Directory(files.path.clone()),
-            Some(SourceConfig::Command(_)) => MemberTarget::Source,
-            None => return Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
-        };
-        return Ok(Request { members: vec![(name.clone(), target)], select, overwrite: Overwrite::InPlace });
+        return Ok(Request { members: vec![(name.clone(), own_target(config, name)?)], select, overwrite: Overwrite::InPlace });
     }
     let folder = args.to.clone().expect("the parser asks for one of --to and --in-place");
     let folder = std::path::absolute(&folder).map_err(|error| CliError::file("finding", &folder, &error))?;
@@ -240,8 +269,9 @@ pub(super) async fn finish(
         RestoredMember { name: name.clone(), outcome: *outcome, compared }
     });
     let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: restored.collect(), started, ended });
-    let no_answer = |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", PATIENCE.as_secs())));
-    let recorded = tokio::time::timeout(PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
+    let no_answer =
+        |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", RECORD_PATIENCE.as_secs())));
+    let recorded = tokio::time::timeout(RECORD_PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
     let seconds = ended.duration_since(started).as_secs_f64();
     let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
     let verb = match &end.outcome {
@@ -256,7 +286,11 @@ pub(super) async fn finish(
     }
     let steps: Vec<_> = end.steps.iter().map(|(step, outcome, output)| json!({"step": step, "end": outcome, "moved": output})).collect();
     let data = json!({"run": end.run, "point": point.id, "steps": steps, "seconds": seconds, "entry": recorded.ok()});
+    let damaged = end.steps.iter().any(|(_, _, output)| *output == Output::Damaged);
     let mut report = Report::new(data, text).ended(end.outcome);
+    if damaged {
+        report = report.found(ExitCode::Damaged, Vec::new());
+    }
     if report.exit == ExitCode::Cancelled {
         report.text += &format!("`hourglass runs resume {}` goes on\n", end.run);
     }

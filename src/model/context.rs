@@ -52,12 +52,14 @@ pub struct Limits {
     pub workers: usize,
     /// Requests to one object store at a time.
     pub requests: usize,
+    /// Bytes of frames at which a pack is full; the format allows any size, and small ones show in little data what large ones do in much.
+    pub pack: ByteCount,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Limits { memory: ByteCount(128 << 20), workers, requests: 16 }
+        Limits { memory: ByteCount(128 << 20), workers, requests: 16, pack: ByteCount(16 << 20) }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Output {
         /// Bytes that were put into, or fetched from, a store for it.
         transferred: ByteCount,
     },
+    /// Nothing: the step found damage or forgery in the repository.
+    Damaged,
     /// What a later run of the same epoch need not put again.
     Stored(Checkpoint),
 }

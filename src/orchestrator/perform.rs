@@ -56,6 +56,7 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
                     (end.outcome, Output::Content { bytes: end.bytes, items: end.items, transferred: end.fetched })
                 }
                 Err(restore::RestoreError::Cancelled) => cancelled(),
+                Err(error) if error.is_damage() => (failed(&step.id, &error).0, Output::Damaged),
                 Err(error) => failed(&step.id, &error),
             }
         }

@@ -31,7 +31,7 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// An empty pack, full at `target` bytes of frames: [`PACK_TARGET`] unless in tests.
+    /// An empty pack, full at `target` bytes of frames: what [`crate::model::Limits`] says.
     pub fn new(target: usize) -> PackBuilder {
         PackBuilder { buffer: SealBuffer::with_capacity(target + ChunkSizes::FILE.max()), target }
     }

@@ -15,7 +15,7 @@ use std::{fmt::Debug, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use command::{CommandSource, Consistency, EnvValue};
-pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry};
+pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};
 pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
 pub use open::{describe, open};

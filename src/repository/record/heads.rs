@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -95,22 +96,35 @@ impl Heads {
         }
     }
 
-    /// Remembers the head of `record` when it is higher than what was seen; writes the file whole, then renames it.
+    /// Remembers the head of `record` when it is higher than what was seen; writes the file whole, then renames it. What other processes have
+    /// written since this one read the file is kept.
     pub fn remember(&mut self, location: &str, record: &Record) -> Result<(), RepositoryError> {
         let Some(head) = record.head() else { return Ok(()) };
-        if self.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number) {
+        let is_known = |heads: &Heads| heads.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number);
+        if is_known(self) {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let failed = |source| RepositoryError::IdentityIo { path: path.clone(), source };
+        let lock = || {
+            fs::create_dir_all(folder)?;
+            let lock = File::create(path.with_extension("lock"))?;
+            lock.lock().map(|()| lock)
+        };
+        let _until_the_end = lock().map_err(failed)?;
+        *self = Heads::open(&path)?;
+        if is_known(self) {
             return Ok(());
         }
         let lineages = self.file.heads.entry(location.to_owned()).or_default();
         lineages.insert(record.lineage().clone(), Seen { number: head.number, sha256: head.sha256 });
         let write = || {
-            let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
             let mut new = tempfile::NamedTempFile::new_in(folder)?;
             io::Write::write_all(&mut new, &to_line(&self.file))?;
             new.as_file().sync_all()?;
-            new.persist(&self.path).map(drop).map_err(|error| error.error)
+            new.persist(&path).map(drop).map_err(|error| error.error)
         };
-        write().map_err(|source| RepositoryError::IdentityIo { path: self.path.clone(), source })
+        write().map_err(failed)
     }
 }

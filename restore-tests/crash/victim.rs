@@ -1,0 +1,101 @@
+//! A process that is killed at a chosen request: this test binary, run once more.
+
+use std::{
+    env,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use hourglass::model::EntryNumber;
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    tap::{Hook, When, tapped},
+    world::World,
+};
+
+const ORDER: &str = "HOURGLASS_TEST_VICTIM";
+
+/// Where the process is killed: requests to data store and control store are counted together, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Death {
+    /// Before the request of this number leaves.
+    BeforeRequest(u64),
+    /// After the writing request of this number took effect.
+    AfterWrite(u64),
+    /// Not at all.
+    Never,
+}
+
+/// What the process does until then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Work {
+    Backup { policy: String },
+    Restore { policy: String, number: EntryNumber, target: PathBuf },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    root: PathBuf,
+    ahead: i64,
+    work: Work,
+    death: Death,
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Killed,
+    /// It had finished before it came so far.
+    Survived,
+}
+
+/// Does `work` in a process of its own, which dies as said.
+pub fn sacrifice(root: &Path, work: Work, death: Death, ahead: i64) -> Fate {
+    let order = Order { root: root.to_owned(), ahead, work, death };
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["crash::victim::obeys_and_dies", "--exact", "--ignored", "--nocapture"])
+        .env(ORDER, serde_json::to_string(&order).unwrap())
+        .output()
+        .unwrap();
+    match (output.status.signal(), output.status.success()) {
+        (Some(9), _) => Fate::Killed,
+        (None, true) => Fate::Survived,
+        _ => panic!("{order:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+fn killer(death: Death) -> Hook {
+    let writes = Arc::new(AtomicU64::new(0));
+    Arc::new(move |when, operation| {
+        let is_due = match death {
+            Death::BeforeRequest(number) => when == When::Before && operation.number == number,
+            Death::AfterWrite(number) => when == When::After && operation.kind.is_write() && writes.fetch_add(1, Ordering::SeqCst) + 1 == number,
+            Death::Never => false,
+        };
+        if is_due {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        }
+        Box::pin(std::future::ready(()))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it is what the crash tests run and kill"]
+async fn obeys_and_dies() {
+    let Ok(order) = env::var(ORDER) else { return };
+    let Order { root, ahead, work, death } = serde_json::from_str(&order).unwrap();
+    let world = World::at(&root);
+    let stores = tapped(&world.stores(), killer(death));
+    let outcome = match work {
+        Work::Backup { policy } => world.back_up(&policy, &stores, ahead).await.unwrap().outcome,
+        Work::Restore { policy, number, target } => world.restore(&policy, number, &target, &stores).await.unwrap().outcome,
+    };
+    assert!(outcome.is_success(), "{outcome:?}");
+}
