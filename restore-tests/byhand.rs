@@ -52,6 +52,9 @@ fn protect(site: &Site) -> Vec<Expected> {
             stream.extend_from_slice(b"one more row\n");
         }
         fs::write(site.path("stream"), &stream).unwrap();
+        if number == "3" {
+            site.run(&["keys", "prove"], 0);
+        }
         let policy = lineage.split('@').next().unwrap();
         let text = site.run(&["backup", policy, "--quiet"], 0);
         assert!(text.contains(&format!("{lineage}:{number} is complete")), "{text}");

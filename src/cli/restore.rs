@@ -28,8 +28,10 @@ use crate::{
     storage::{self, ObjectStore},
 };
 
-/// How long a restore waits for what it can do without: its region may be gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a restore waits for the control store, which it can do without: it may be gone, and the clock is running.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a restore that is done tries to enter itself in the record of a location that may be gone.
+const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Restore members or paths of a recovery point, and compare them with what was saved
 #[derive(Debug, Clone, Args)]
@@ -133,10 +135,10 @@ async fn journal_place(config: &Config) -> Result<(Arc<dyn ObjectStore>, Option<
         let control = storage::open(&config.control).await?;
         control.list("runs/", None).await.map(|_| control)
     };
-    let why = match tokio::time::timeout(PATIENCE, reach).await {
+    let why = match tokio::time::timeout(CONTROL_PATIENCE, reach).await {
         Ok(Ok(control)) => return Ok((control, None)),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+        Err(_) => format!("no answer in {} s", CONTROL_PATIENCE.as_secs()),
     };
     let folder = config.state_dir.join("control");
     std::fs::create_dir_all(&folder).map_err(|error| CliError::file("creating", &folder, &error))?;
@@ -267,8 +269,9 @@ pub(super) async fn finish(
         RestoredMember { name: name.clone(), outcome: *outcome, compared }
     });
     let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: restored.collect(), started, ended });
-    let no_answer = |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", PATIENCE.as_secs())));
-    let recorded = tokio::time::timeout(PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
+    let no_answer =
+        |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", RECORD_PATIENCE.as_secs())));
+    let recorded = tokio::time::timeout(RECORD_PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
     let seconds = ended.duration_since(started).as_secs_f64();
     let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
     let verb = match &end.outcome {
