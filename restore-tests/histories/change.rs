@@ -43,7 +43,7 @@ pub fn any() -> impl Strategy<Value = Change> {
 impl Change {
     /// Does it, where it is possible: a name may mean something else, or nothing, by now.
     pub fn apply(&self, tree: &Path, dump: &Path) {
-        let path = |name: &u8| tree.join(if name % 2 == 0 { format!("n{name}") } else { format!("sub/n{name}") });
+        let path = |name: &u8| tree.join(if name.is_multiple_of(2) { format!("n{name}") } else { format!("sub/n{name}") });
         let is_file = |name: &u8| path(name).symlink_metadata().is_ok_and(|data| data.is_file());
         // An impossible change is no change.
         let _done = match self {
