@@ -74,7 +74,8 @@ impl Site {
         fs::write(self.path("hourglass.yaml"), config + text).unwrap();
     }
 
-    /// `init`, then a source `files` of the folder `tree`, a source `stream` of the file `stream`, and a policy of both per kind of epoch.
+    /// `init`, then a source `files` of the folder `tree`, a source `stream` of the file `stream`, and a policy of both per kind of epoch,
+    /// whose vault is proved.
     pub fn protect_tree_and_stream(&self) {
         self.run(&["init", "--write"], 0);
         let (tree, stream) = (self.path("tree"), self.path("stream"));
@@ -86,6 +87,7 @@ impl Site {
                 "  {mode}: {{ members: {{ files: required, stream: required }}, epoch: {{ mode: {mode} }}, keep: {{ daily: 2 }} }}\n"
             ));
         }
+        self.run(&["keys", "prove"], 0);
     }
 
     /// `hourglass`, ready to run here with nothing of the tester's environment.
@@ -168,6 +170,10 @@ pub fn make_tree(root: &Path, noise: usize) {
     }
     fs::File::create(at(b"all-hole")).unwrap().set_len(1 << 20).unwrap();
     xattr::set(at(b"a/b/small-03"), "user.note", b"a value\0with a zero").unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(root.join("noise"), Some(12_345), Some(54_321)).unwrap();
+        std::os::unix::fs::lchown(root.join("link"), Some(12_345), None).unwrap();
+    }
     for (name, mode) in [("noise", 0o4750), ("a/b/small-02", 0o400), ("closed", 0o500), ("empty", 0o1777), ("a", 0o2750)] {
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -4,6 +4,7 @@ mod bad_commands;
 mod bad_configs;
 mod envelope;
 mod init;
+mod points;
 
 use std::{
     fs,

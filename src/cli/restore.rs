@@ -1,13 +1,13 @@
 //! `hourglass restore`
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, points, repo::Repo};
 use crate::{
-    config::{Config, PRIMARY, SourceConfig},
+    config::{Config, PRIMARY, SourceConfig, StoreConfig, StoreUrl},
     model::{Context, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},
     orchestrator::{
         output::Output,
@@ -25,8 +25,11 @@ use crate::{
         plan::{MemberTarget, Request, plan},
     },
     sources::{self, Source},
-    storage,
+    storage::{self, ObjectStore},
 };
+
+/// How long a restore waits for what it can do without: its region may be gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Restore members or paths of a recovery point, and compare them with what was saved
 #[derive(Debug, Clone, Args)]
@@ -117,9 +120,29 @@ pub async fn run(args: RestoreArgs, globals: &Globals) -> Result<Report, CliErro
         return Ok(Report::new(json!({"point": opened.point.id, "plan": plan, "dry_run": true}), print_plan(&plan)));
     }
     let (point, started) = (opened.point.clone(), ctx.clock.now());
-    let tools = tools(&config, opened, &operator).await?;
-    let end = run_restore(plan, tools, &ctx).await?;
-    finish(&config, &operator, point, started, end, &ctx).await
+    let (control, note) = journal_place(&config).await?;
+    let end = run_restore(plan, tools(&config, opened, &operator, control), &ctx).await?;
+    let mut report = finish(&config, &operator, point, started, end, &ctx).await?;
+    report.text += &note.unwrap_or_default();
+    Ok(report)
+}
+
+/// Where the journal goes: the control store, or else a folder of this machine. A disaster that took the control store must not keep anybody from restoring.
+async fn journal_place(config: &Config) -> Result<(Arc<dyn ObjectStore>, Option<String>), CliError> {
+    let reach = async {
+        let control = storage::open(&config.control).await?;
+        control.list("runs/", None).await.map(|_| control)
+    };
+    let why = match tokio::time::timeout(PATIENCE, reach).await {
+        Ok(Ok(control)) => return Ok((control, None)),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+    };
+    let folder = config.state_dir.join("control");
+    std::fs::create_dir_all(&folder).map_err(|error| CliError::file("creating", &folder, &error))?;
+    let local = storage::open(&StoreConfig::at(StoreUrl::Directory(folder.clone()))).await?;
+    let note = format!("the control store is out of reach ({why}); the journal is in {}, and this run cannot be resumed\n", folder.display());
+    Ok((local, Some(note)))
 }
 
 /// The point that was asked for, from the first location that has it.
@@ -216,10 +239,9 @@ fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<R
 }
 
 /// What the steps of a restore work with.
-pub(super) async fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile) -> Result<RestoreTools, CliError> {
+pub(super) fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile, control: Arc<dyn ObjectStore>) -> RestoreTools {
     let sources: BTreeMap<MemberName, Arc<dyn Source>> = config.sources.iter().map(|(name, source)| (name.clone(), sources::open(source))).collect();
-    let control = storage::open(&config.control).await?;
-    Ok(RestoreTools { point, sources, control, key: runs::operator_key(&operator.signing_key) })
+    RestoreTools { point, sources, control, key: runs::operator_key(&operator.signing_key) }
 }
 
 /// Records the restore in this site's record and reports it.
@@ -245,7 +267,8 @@ pub(super) async fn finish(
         RestoredMember { name: name.clone(), outcome: *outcome, compared }
     });
     let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: restored.collect(), started, ended });
-    let recorded = record(config, operator, &point, body).await;
+    let no_answer = |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", PATIENCE.as_secs())));
+    let recorded = tokio::time::timeout(PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
     let seconds = ended.duration_since(started).as_secs_f64();
     let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
     let verb = match &end.outcome {

@@ -149,7 +149,7 @@ async fn resume(run: RunId, globals: &Globals) -> Result<Report, CliError> {
     let point = catalog.resolve(&Selector::Number(id.number))?;
     let (name, manifest) = (point.name.clone(), point.point.clone());
     let opened = restore::open(&repo, name.clone(), manifest, &operator, &ctx).await?;
-    let tools = restore::tools(&repo.config, opened, &operator).await?;
+    let tools = restore::tools(&repo.config, opened, &operator, storage::open(&repo.config.control).await?);
     let began = known.began;
     let end = resume_restore(known, tools, &ctx).await?;
     restore::finish(&repo.config, &operator, name, began, end, &ctx).await

@@ -22,7 +22,8 @@ const PAGE_MEAN: u64 = 9 << 10;
 const MEDIA_MEAN: u64 = 160 << 10;
 /// A record is nearly this long.
 const RECORD: u64 = 300;
-/// Every so many records or pages change in a day.
+const TOPICS: u64 = 10;
+/// One of so many records changes in a day.
 const CHANGED: u64 = 150;
 /// 2026-11-01T00:00:00Z.
 const NOVEMBER: u64 = 1_793_491_200;
@@ -93,14 +94,17 @@ impl Platform {
             OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())?;
             made.add(text.len());
         }
-        for number in (0..self.pages()).step_by(usize::try_from(CHANGED).expect("a small number")) {
-            made = made.and(self.write_page(number, 1)?);
+        // Somebody works on one topic of one site.
+        let topic = (0..self.pages()).step_by(usize::try_from(SITES * TOPICS).expect("a small number"));
+        for (turn, number) in topic.enumerate() {
+            match turn % 8 {
+                0..5 => made = made.and(self.write_page(number, 1)?),
+                5 => fs::remove_file(self.page(number))?,
+                _ => {}
+            }
         }
-        for number in self.pages()..self.pages() + 5 {
+        for number in self.pages()..self.pages() + 3 {
             made = made.and(self.write_page(number, 0)?);
-        }
-        for number in (1..self.pages()).step_by(1000) {
-            fs::remove_file(self.page(number))?;
         }
         Ok(made)
     }
@@ -109,7 +113,7 @@ impl Platform {
         let portal = self.root.join("portal");
         for site in 0..SITES {
             let site = portal.join(format!("sites/site-{site}"));
-            (0..10).try_for_each(|topic| fs::create_dir_all(site.join(format!("pages/topic-{topic}"))))?;
+            (0..TOPICS).try_for_each(|topic| fs::create_dir_all(site.join(format!("pages/topic-{topic}"))))?;
             ["media", "cache", "private"].iter().try_for_each(|folder| fs::create_dir_all(site.join(folder)))?;
             let settings = site.join("private/settings.php");
             fs::write(&settings, "<?php $settings['trusted_host_patterns'] = ['^portal\\.example$'];\n")?;
@@ -132,7 +136,7 @@ impl Platform {
     }
 
     fn page(&self, number: u64) -> PathBuf {
-        self.root.join(format!("portal/sites/site-{}/pages/topic-{}/page-{number:05}.html", number % SITES, number / SITES % 10))
+        self.root.join(format!("portal/sites/site-{}/pages/topic-{}/page-{number:05}.html", number % SITES, number / SITES % TOPICS))
     }
 
     fn write_page(&self, number: u64, turn: u64) -> io::Result<Made> {

@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -56,10 +57,23 @@ struct Difference {
     size: [Option<ByteCount>; 2],
 }
 
-/// A path as the stored format has it.
+/// A path as the stored format has it: base64 where it is not UTF-8.
 #[derive(Debug, Serialize)]
 struct EntryPath {
-    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_base64: Option<String>,
+    #[serde(skip)]
+    display: String,
+}
+
+impl EntryPath {
+    fn of(entry: &TreeEntry) -> EntryPath {
+        let path = String::from_utf8(entry.path.clone()).ok();
+        let path_base64 = path.is_none().then(|| BASE64_STANDARD.encode(&entry.path));
+        EntryPath { path, path_base64, display: entry.display_path() }
+    }
 }
 
 /// What was found: printed at once, or kept for the envelope.
@@ -157,7 +171,7 @@ async fn merge(member: &MemberName, component: &str, mut one: Listing<'_>, mut o
             continue;
         }
         let size = [&was, &is].map(|entry| entry.as_ref().map(|entry| ByteCount(entry.size())));
-        let path = Some(EntryPath { path: named.display_path() });
+        let path = Some(EntryPath::of(named));
         found.add(Difference { change, member: member.clone(), component: component.to_owned(), path, what, size });
     }
 }
@@ -196,7 +210,7 @@ impl Found {
 fn line(difference: &Difference) -> String {
     let sign = ["+", "-", "~"][difference.change as usize];
     let place = match &difference.path {
-        Some(EntryPath { path }) => format!("{}/{path}", difference.member),
+        Some(EntryPath { display, .. }) => format!("{}/{display}", difference.member),
         None => format!("{} ({})", difference.member, difference.component),
     };
     let size = match difference.size {
