@@ -172,7 +172,7 @@ async fn a_backup_killed_at_any_moment_is_gone_on_with() {
     let expected = world.present("daily");
     let mut killed = 0;
     for i in 0..24_i64 {
-        let moment = Duration::from_millis(15 + 10 * u64::try_from(i).unwrap());
+        let moment = Duration::from_millis(5 + 4 * u64::try_from(i).unwrap());
         killed += usize::from(sacrifice_after(&world.root, Work::Backup { policy: "daily".to_owned() }, moment, i) == Fate::Killed);
         if i % 6 == 5 {
             world.point("daily", i).await;
