@@ -129,8 +129,8 @@ fn reasons(facts: &Facts) -> String {
          <li><b>The loss was real.</b> {} files with {} were removed, the object store of region A and the cluster&rsquo;s keys among them.</li>\n\
          <li><b>The restore compared.</b> Every frame was decrypted and decoded, every file read back, every name, right and time compared with the \
          sealed manifest of <code>{point}</code>; streams by their SHA-256.</li>\n\
-         <li><b>Somebody else compared too.</b> SHA-256 of {} files and the attributes of {} entries were taken before the loss by code that \
-         shares nothing with backup and restore, and are the same now.</li>\n\
+         <li><b>Somebody else compared too.</b> SHA-256 of {} files, and names, rights and times of {} entries (a stream brings back content \
+         alone), were taken before the loss by code that shares nothing with backup and restore but the hash function, and are the same now.</li>\n\
          <li><b>The record holds.</b> Signatures, chain and trust of {} were checked in region B, and the restore is an entry of it.</li>\n\
          <li><b>Production cannot read its backups.</b> The key that opens them lay in the safe the whole time, never in region A.</li>\n</ul>\n</section>\n",
         grouped(facts.lost.files),

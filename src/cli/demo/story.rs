@@ -19,6 +19,7 @@ use crate::{
     model::{ByteCount, Lineage, MemberName, Overwrite, PolicyName, RunId, Timestamp},
     orchestrator::{restore::run_restore, runs},
     restore::plan::{Request, plan},
+    storage,
 };
 
 const POLICY: &str = "production";
@@ -156,7 +157,8 @@ impl Story {
         let members = opened.sealed.members.iter().map(|member| target(&member.name)).collect::<Result<Vec<_>, CliError>>()?;
         let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse };
         let plan = plan(&RunId::new(ctx.clock.now(), runs::random()), &opened, &request)?;
-        let (tools, started) = (restore::tools(&config, opened, &operator).await?, ctx.clock.now());
+        let control = storage::open(&config.control).await?;
+        let (tools, started) = (restore::tools(&config, opened, &operator, control), ctx.clock.now());
         let end = run_restore(plan, tools, &ctx).await?;
         let recovered = Recovered::new(&point, &manifest, &end);
         let data = good("restore", restore::finish(&config, &operator, point, started, end, &ctx).await?)?;
