@@ -1,8 +1,11 @@
 //! Several writers at once, and decisions that fall at the worst moment.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::future::BoxFuture;
@@ -17,6 +20,7 @@ use tokio::{runtime::Handle, task::block_in_place};
 use crate::crash::{
     snapshot::{Snapshot, assert_same, fill, noise, snapshot},
     tap::{When, tapped},
+    victim::{Death, Fate, Work, sacrifice},
     world::{World, tick},
 };
 
@@ -38,6 +42,32 @@ async fn eight_writers_at_once_make_eight_points_of_one_lineage() {
     }
     let expected = world.present("weekly");
     assert_eq!(world.check("weekly", |_| expected.clone(), "eight writers").await, 24);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_writers_that_find_one_killed_run_all_go_on() {
+    let world = Arc::new(World::new());
+    fill(&world.tree(), &world.dump(), 40);
+    for round in 0..4 {
+        fs::write(world.dump(), noise(round, 300_000)).unwrap();
+        let ahead = 100 * i64::try_from(round).unwrap();
+        assert_eq!(sacrifice(&world.root, Work::Backup { policy: "daily".to_owned() }, Death::AfterWrite(9), ahead + 50), Fate::Killed);
+        let writers: Vec<_> = (0..8)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                tokio::task::spawn_blocking(move || Handle::current().block_on(world.back_up("daily", &world.stores(), ahead + 90)))
+            })
+            .collect();
+        for writer in writers {
+            let end = writer.await.unwrap().unwrap();
+            assert!(end.outcome.is_success(), "{:?}", end.outcome);
+        }
+        let runs = world.runs("daily").await;
+        let open: Vec<_> =
+            runs.iter().filter(|run| run.state.ended.is_none() || run.broken.is_some()).map(|run| (run.phase(), &run.broken)).collect();
+        assert!(open.is_empty(), "{open:?}");
+    }
+    assert_eq!(world.points("daily").await.len(), 32);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -29,7 +29,7 @@ pub async fn go_on(world: &World, number: EntryNumber, target: &Path, expected: 
 
 async fn kill_everywhere(death: fn(u64) -> Death) -> u64 {
     let world = World::new();
-    fill(&world.tree(), &world.dump(), 24);
+    fill(&world.tree(), &world.dump(), 12);
     let number = world.point("daily", 0).await;
     let expected = world.present("daily");
     for at in 1.. {

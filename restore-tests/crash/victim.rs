@@ -4,11 +4,12 @@ use std::{
     env,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hourglass::model::EntryNumber;
@@ -59,11 +60,25 @@ pub enum Fate {
 /// Does `work` in a process of its own, which dies as said.
 pub fn sacrifice(root: &Path, work: Work, death: Death, ahead: i64) -> Fate {
     let order = Order { root: root.to_owned(), ahead, work, death };
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["crash::victim::obeys_and_dies", "--exact", "--ignored", "--nocapture"])
-        .env(ORDER, serde_json::to_string(&order).unwrap())
-        .output()
-        .unwrap();
+    fate(&order, command(&order).output().unwrap())
+}
+
+/// The same, killed from outside at a moment of its life.
+pub fn sacrifice_after(root: &Path, work: Work, moment: Duration, ahead: i64) -> Fate {
+    let order = Order { root: root.to_owned(), ahead, work, death: Death::Never };
+    let mut child = command(&order).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(moment);
+    child.kill().unwrap();
+    fate(&order, child.wait_with_output().unwrap())
+}
+
+fn command(order: &Order) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["crash::victim::obeys_and_dies", "--exact", "--ignored", "--nocapture"]).env(ORDER, serde_json::to_string(order).unwrap());
+    command
+}
+
+fn fate(order: &Order, output: Output) -> Fate {
     match (output.status.signal(), output.status.success()) {
         (Some(9), _) => Fate::Killed,
         (None, true) => Fate::Survived,

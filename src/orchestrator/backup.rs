@@ -21,7 +21,12 @@ use crate::{
     },
     config::Policy,
     model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
-    repository::{RepositoryError, keys::CaptureFile, record::Record, trust::TrustProblem},
+    repository::{
+        RepositoryError,
+        keys::CaptureFile,
+        record::{Point, PointRef, Record},
+        trust::TrustProblem,
+    },
     sources::Shape,
     storage::ObjectStore,
 };
@@ -79,10 +84,14 @@ pub async fn plan_backup(request: &BackupRequest, ctx: &Context) -> Result<(Plan
     let (now, random) = (ctx.clock.now(), runs::random());
     let run = RunId::new(now, random);
     let key = runs::capture_key(&request.keys, &request.lineage);
-    let newest = request.record.state().points.keys().next_back().and_then(|number| request.record.point(*number)).map(|(_, p)| p.run.clone());
+    let newest = newest(&request.record).map(|(_, point)| point.run.clone());
     let left = runs::unfinished(request.control.as_ref(), &key, &request.lineage, newest.as_ref()).await?;
     let facts = facts(request, run, ctx)?;
     Ok((plan(&facts), left))
+}
+
+fn newest(record: &Record) -> Option<(PointRef, &Point)> {
+    record.state().points.keys().next_back().and_then(|number| record.point(*number))
 }
 
 fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, OrchestratorError> {
@@ -133,6 +142,10 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let adopted: Vec<RunId> = left.iter().map(|(run, _)| run.clone()).collect();
     for old in &adopted {
         runs::close(&request.control, old, &key, &run_id, ctx).await?;
+    }
+    if let Some((_, point)) = newest(&request.record) {
+        let whole = if point.complete { Outcome::Succeeded } else { Outcome::Incomplete { missing: Vec::new() } };
+        runs::settle(&request.control, &point.run, &key, whole, ctx).await?;
     }
     let (send, checkpoints) = mpsc::channel(CHECKPOINTS_AHEAD);
     let job = BackupJob {

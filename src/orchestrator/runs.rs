@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     OrchestratorError,
-    journal::{Journal, read},
+    journal::{Journal, JournalTail, read},
     output::Output,
     process::Life,
     state::{JournalEvent, RunState},
@@ -78,19 +78,38 @@ pub async fn ids(control: &dyn ObjectStore) -> Result<BTreeSet<RunId>, Orchestra
     Ok(listed.iter().filter_map(|object| id(object.key.as_str())).collect())
 }
 
-/// Reads a run with whichever of the keys fits; `None` when none does.
+/// What events add up to, as far as each can follow the one before; and why not further. `None` when they do not begin a run.
+fn replay(events: &[JournalEvent]) -> Option<(RunState, Option<String>)> {
+    let (first, rest) = events.split_first()?;
+    let fold = |events: &[JournalEvent]| {
+        let begun = RunState::begin(first.clone()).map_err(|illegal| (0, illegal));
+        let numbered = events.iter().enumerate();
+        begun.and_then(|begun| {
+            numbered.map(Ok).try_fold(begun, |state, event: Result<_, (usize, _)>| {
+                let (i, event) = event?;
+                state.next(event.clone()).map_err(|illegal| (i, illegal))
+            })
+        })
+    };
+    match fold(rest) {
+        Ok(state) => Some((state, None)),
+        Err((legal, illegal)) => Some((fold(&rest[..legal]).ok()?, Some(illegal.to_string()))),
+    }
+}
+
+/// Reads a run with whichever of the keys fits; `None` when none does. A journal that contradicts itself is read as far as it makes sense.
 ///
 /// # Errors
-/// When the control store cannot be read, or the journal contradicts itself.
+/// When the control store cannot be read.
 pub async fn load(control: &dyn ObjectStore, run: &RunId, keys: &[MacKey]) -> Result<Option<(KnownRun, MacKey)>, OrchestratorError> {
     for key in keys {
         let tail = read(control, run, key).await?;
         let (Some(first), Some(last)) = (tail.records.first(), tail.records.last()) else { continue };
         let (began, last) = (first.written, last.written);
-        let mut events = tail.records.into_iter().map(|record| record.event);
-        let first = events.next().expect("there is a first");
-        let state = events.try_fold(RunState::begin(first)?, RunState::next)?;
-        return Ok(Some((KnownRun { run: run.clone(), state, began, last, broken: tail.broken }, key.clone())));
+        let events: Vec<JournalEvent> = tail.records.into_iter().map(|record| record.event).collect();
+        let Some((state, illegal)) = replay(&events) else { continue };
+        let broken = tail.broken.or(illegal);
+        return Ok(Some((KnownRun { run: run.clone(), state, began, last, broken }, key.clone())));
     }
     Ok(None)
 }
@@ -122,12 +141,43 @@ pub async fn unfinished(
     Ok(found)
 }
 
-/// Ends the journal of a run whose process is gone, because `heir` takes over what it has stored.
+/// Ends the journal of a run whose process is gone, because `heir` takes over what it has stored. Another run may do the same at this moment.
 ///
 /// # Errors
 /// When the control store cannot be written.
 pub async fn close(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, heir: &RunId, ctx: &Context) -> Result<(), OrchestratorError> {
-    abort(control, run, std::slice::from_ref(key), &format!("run {heir} took over what it has stored"), ctx).await.map(drop)
+    let reason = format!("run {heir} took over what it has stored");
+    abort(control, run, std::slice::from_ref(key), &reason, ctx).await.map(drop)
+}
+
+/// Ends the journal of a run that wrote its point and died before it could say so.
+///
+/// # Errors
+/// When the control store cannot be read or written.
+pub async fn settle(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, outcome: Outcome, ctx: &Context) -> Result<(), OrchestratorError> {
+    let tail = read(control.as_ref(), run, key).await?;
+    let events: Vec<JournalEvent> = tail.records.iter().map(|record| record.event.clone()).collect();
+    let is_open = replay(&events).is_some_and(|(state, _)| state.ended.is_none() && state.process.life() == Life::Gone);
+    match is_open {
+        true => end(control, run, key.clone(), &tail, outcome, ctx).await,
+        false => Ok(()),
+    }
+}
+
+async fn end(
+    control: &Arc<dyn ObjectStore>,
+    run: &RunId,
+    key: MacKey,
+    tail: &JournalTail,
+    outcome: Outcome,
+    ctx: &Context,
+) -> Result<(), OrchestratorError> {
+    let mut journal = Journal::resume(Arc::clone(control), run.clone(), key, tail);
+    match journal.append(JournalEvent::RunEnded { outcome }, ctx.clock.now()).await {
+        // Somebody else has ended it, or goes on with it.
+        Err(OrchestratorError::LostRun { .. }) => Ok(()),
+        other => other,
+    }
 }
 
 /// Ends a run that nobody works on. Returns whether it was open.
@@ -136,16 +186,16 @@ pub async fn close(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, he
 /// When there is no such run, or its process is alive.
 pub async fn abort(control: &Arc<dyn ObjectStore>, run: &RunId, keys: &[MacKey], reason: &str, ctx: &Context) -> Result<bool, OrchestratorError> {
     let Some((known, key)) = load(control.as_ref(), run, keys).await? else { return Err(OrchestratorError::NoRun { run: run.clone() }) };
-    if known.state.ended.is_some() {
-        return Ok(false);
-    }
-    if known.state.process.life() == Life::Alive {
+    if known.state.process.life() == Life::Alive && known.state.ended.is_none() {
         return Err(busy(&known, "is alive"));
     }
+    // Whether it is still open is asked of the very records that the end is written after.
     let tail = read(control.as_ref(), run, &key).await?;
-    let mut journal = Journal::resume(Arc::clone(control), run.clone(), key, &tail);
-    let outcome = Outcome::Cancelled { reason: reason.to_owned() };
-    journal.append(JournalEvent::RunEnded { outcome }, ctx.clock.now()).await?;
+    let events: Vec<JournalEvent> = tail.records.iter().map(|record| record.event.clone()).collect();
+    if replay(&events).is_none_or(|(state, _)| state.ended.is_some()) {
+        return Ok(false);
+    }
+    end(control, run, key, &tail, Outcome::Cancelled { reason: reason.to_owned() }, ctx).await?;
     Ok(true)
 }
 
