@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryNumber, EpochId, Lineage, MemberName, RecoveryPointId, RunId, StepId, Timestamp, VaultId};
+use super::{EpochId, Lineage, MemberName, RecoveryPointId, RunId, StepId, Timestamp, VaultId};
 
 /// How the points of an epoch relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,26 +101,6 @@ pub enum Action {
         directory: Option<PathBuf>,
         /// Whether the target may hold something.
         overwrite: Overwrite,
-    },
-    /// Bring a point to another location.
-    Copy {
-        /// Which.
-        point: RecoveryPointId,
-        /// From this location.
-        from: String,
-        /// To that one.
-        to: String,
-    },
-    /// Delete a closed epoch whose points are all expired.
-    Delete {
-        /// Whose.
-        lineage: Lineage,
-        /// Which.
-        epoch: EpochId,
-        /// The `expire` entry that allows it.
-        expire: EntryNumber,
-        /// At this location.
-        location: String,
     },
 }
 

@@ -61,10 +61,9 @@ impl Run {
 
     async fn record(&self, event: JournalEvent) -> Result<(), OrchestratorError> {
         let mut state = self.state.lock().await;
-        let next = state.clone().next(event.clone())?;
-        self.journal.lock().await.append(event, self.ctx.clock.now()).await?;
-        *state = next;
-        Ok(())
+        state.allows(&event)?;
+        self.journal.lock().await.append(event.clone(), self.ctx.clock.now()).await?;
+        Ok(state.advance(event)?)
     }
 
     /// Journals what a step has reached, so that it is not done again after a crash.

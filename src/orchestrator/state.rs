@@ -100,32 +100,53 @@ impl RunState {
         Ok(RunState { plan, process, steps, checkpoints: Vec::new(), ended: None })
     }
 
+    /// Whether an event can follow.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn allows(&self, event: &JournalEvent) -> Result<(), IllegalEvent> {
+        let refused = match (event, &self.ended) {
+            (_, Some(_)) => Some("the run has ended"),
+            (JournalEvent::RunStarted { .. }, None) => Some("the run has begun"),
+            (JournalEvent::StepStarted { step }, None) => match self.steps.get(step) {
+                Some(StepState::Waiting | StepState::Started) => None,
+                Some(StepState::Ended(..)) => Some("the step has ended"),
+                None => Some("the plan has no such step"),
+            },
+            (JournalEvent::StepEnded { step, .. }, None) => match self.steps.get(step) {
+                Some(StepState::Started) => None,
+                Some(_) => Some("the step is not running"),
+                None => Some("the plan has no such step"),
+            },
+            (JournalEvent::Resumed { .. } | JournalEvent::Checkpoint { .. } | JournalEvent::RunEnded { .. }, None) => None,
+        };
+        refused.map_or(Ok(()), |why| Err(IllegalEvent { event: format!("{event:?}"), why }))
+    }
+
     /// The state after one more event.
     ///
     /// # Errors
     /// When the event cannot follow.
     pub fn next(mut self, event: JournalEvent) -> Result<RunState, IllegalEvent> {
-        let illegal = |event: &JournalEvent, why| IllegalEvent { event: format!("{event:?}"), why };
-        if self.ended.is_some() {
-            return Err(illegal(&event, "the run has ended"));
-        }
-        match &event {
-            JournalEvent::RunStarted { .. } => return Err(illegal(&event, "the run has begun")),
-            JournalEvent::Resumed { process } => self.process = process.clone(),
-            JournalEvent::Checkpoint { step, output } => self.checkpoints.push((step.clone(), output.clone())),
-            JournalEvent::RunEnded { outcome } => self.ended = Some(outcome.clone()),
-            JournalEvent::StepStarted { step } => match self.steps.get_mut(step) {
-                Some(state @ (StepState::Waiting | StepState::Started)) => *state = StepState::Started,
-                Some(StepState::Ended(..)) => return Err(illegal(&event, "the step has ended")),
-                None => return Err(illegal(&event, "the plan has no such step")),
-            },
-            JournalEvent::StepEnded { step, outcome, output } => match self.steps.get_mut(step) {
-                Some(state @ StepState::Started) => *state = StepState::Ended(outcome.clone(), output.clone()),
-                Some(_) => return Err(illegal(&event, "the step is not running")),
-                None => return Err(illegal(&event, "the plan has no such step")),
-            },
-        }
+        self.advance(event)?;
         Ok(self)
+    }
+
+    /// As [`RunState::next`], in place; unchanged when the event cannot follow.
+    ///
+    /// # Errors
+    /// When the event cannot follow.
+    pub fn advance(&mut self, event: JournalEvent) -> Result<(), IllegalEvent> {
+        self.allows(&event)?;
+        match event {
+            JournalEvent::RunStarted { .. } => {}
+            JournalEvent::Resumed { process } => self.process = process,
+            JournalEvent::Checkpoint { step, output } => self.checkpoints.push((step, output)),
+            JournalEvent::RunEnded { outcome } => self.ended = Some(outcome),
+            JournalEvent::StepStarted { step } => drop(self.steps.insert(step, StepState::Started)),
+            JournalEvent::StepEnded { step, outcome, output } => drop(self.steps.insert(step, StepState::Ended(outcome, output))),
+        }
+        Ok(())
     }
 
     /// How the run ends when nothing is left to do: as its manifest says, where it writes one; else as the worst of its steps.
