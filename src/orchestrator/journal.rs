@@ -10,7 +10,7 @@ use crate::{
     model::{RunId, Timestamp},
     pipeline::hash::{Mac, MacKey, sha256},
     repository::layout,
-    storage::{ErrorKind, ObjectStore, Put, PutOptions},
+    storage::{ErrorKind, ObjectStore, Put, PutOptions, list_all},
 };
 
 /// One numbered object of a journal.
@@ -115,4 +115,15 @@ pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<
             }
         }
     }
+}
+
+/// Whether the last record of a journal, as a listing shows it, ends the run: known without reading what may be thousands of records.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn is_ended(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<bool, OrchestratorError> {
+    let listed = list_all(store, &layout::journal_prefix(run)).await.map_err(OrchestratorError::journal(run))?;
+    let Some((number, last)) = listed.last().and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
+    let bytes = store.get(last, None).await.map_err(OrchestratorError::journal(run))?;
+    Ok(parse(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     OrchestratorError,
-    journal::{Journal, JournalTail, read},
+    journal::{Journal, JournalTail, is_ended, read},
     output::Output,
     process::Life,
     state::{JournalEvent, RunState},
@@ -155,6 +155,9 @@ pub async fn close(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, he
 /// # Errors
 /// When the control store cannot be read or written.
 pub async fn settle(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, outcome: Outcome, ctx: &Context) -> Result<(), OrchestratorError> {
+    if is_ended(control.as_ref(), run, key).await? {
+        return Ok(());
+    }
     let tail = read(control.as_ref(), run, key).await?;
     let events: Vec<JournalEvent> = tail.records.iter().map(|record| record.event.clone()).collect();
     let is_open = replay(&events).is_some_and(|(state, _)| state.ended.is_none() && state.process.life() == Life::Gone);
