@@ -246,6 +246,20 @@ pub(super) fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile
     RestoreTools { point, sources, control, key: runs::operator_key(&operator.signing_key) }
 }
 
+fn restored_members(end: &RestoreEnd) -> Vec<RestoredMember> {
+    let mut members: BTreeMap<MemberName, RestoredMember> = BTreeMap::new();
+    for (step, outcome, _) in &end.steps {
+        let Some(name) = step.as_str().split('/').nth(1).and_then(|name| name.parse::<MemberName>().ok()) else { continue };
+        let fresh = RestoredMember { name: name.clone(), outcome: MemberOutcome::Succeeded, compared: true };
+        let member = members.entry(name).or_insert(fresh);
+        if member.outcome == MemberOutcome::Succeeded {
+            member.outcome = outcome.into();
+        }
+        member.compared &= !end.loaded.contains(step) && member.outcome != MemberOutcome::Failed;
+    }
+    members.into_values().collect()
+}
+
 /// Records the restore in this site's record and reports it.
 pub(super) async fn finish(
     config: &Config,
@@ -256,26 +270,16 @@ pub(super) async fn finish(
     ctx: &Context,
 ) -> Result<Report, CliError> {
     let ended = ctx.clock.now();
-    let mut members: BTreeMap<MemberName, MemberOutcome> = BTreeMap::new();
-    for (step, outcome, _) in &end.steps {
-        let Some(name) = step.as_str().split('/').nth(1).and_then(|name| name.parse::<MemberName>().ok()) else { continue };
-        let worst = members.entry(name).or_insert(MemberOutcome::Succeeded);
-        if *worst == MemberOutcome::Succeeded {
-            *worst = outcome.into();
-        }
-    }
-    let restored = members.iter().map(|(name, outcome)| {
-        let compared = !matches!(outcome, MemberOutcome::Failed);
-        RestoredMember { name: name.clone(), outcome: *outcome, compared }
-    });
-    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: restored.collect(), started, ended });
+    let members = restored_members(&end);
+    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members, started, ended });
     let no_answer =
         |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", RECORD_PATIENCE.as_secs())));
     let recorded = tokio::time::timeout(RECORD_PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
     let seconds = ended.duration_since(started).as_secs_f64();
     let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
     let verb = match &end.outcome {
-        Outcome::Succeeded => "was restored and found equal to what was saved",
+        Outcome::Succeeded if end.loaded.is_empty() => "was restored and found equal to what was saved",
+        Outcome::Succeeded => "was restored; streams arrived whole, and what their load commands made of them was not read back,",
         Outcome::Incomplete { .. } => "was restored, and DIFFERS from what was saved",
         _ => "was NOT restored",
     };

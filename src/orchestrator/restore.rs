@@ -1,6 +1,9 @@
 //! One restore from beginning to end, and what is left of one that was interrupted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     OrchestratorError,
@@ -13,7 +16,7 @@ use super::{
     state::StepState,
 };
 use crate::{
-    model::{Context, MemberName, Outcome, Plan, RunId, StepId},
+    model::{Action, Context, MemberName, Outcome, Plan, RunId, Step, StepId},
     pipeline::MacKey,
     restore::opened::OpenedPoint,
     sources::Source,
@@ -42,6 +45,8 @@ pub struct RestoreEnd {
     pub outcome: Outcome,
     /// How each step ended, and what it moved.
     pub steps: Vec<(StepId, Outcome, Output)>,
+    /// Steps that handed a stream to a load command: what it made of it was not read back.
+    pub loaded: BTreeSet<StepId>,
 }
 
 /// Runs the plan of a restore.
@@ -89,5 +94,7 @@ async fn execute(run: Arc<Run>, tools: RestoreTools, ctx: &Context) -> Result<Re
         StepState::Ended(outcome, output) => Some((step.id.clone(), outcome.clone(), output.clone())),
         _ => None,
     });
-    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect() })
+    let loads = |step: &&Step| matches!(step.action, Action::Restore { directory: None, .. });
+    let loaded = state.plan.steps.iter().filter(loads).map(|step| step.id.clone()).collect();
+    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect(), loaded })
 }
