@@ -11,7 +11,7 @@ use crate::{
     repository::{
         catalog::Catalog,
         record::{Body, Expire, ExpiredPoint},
-        retention::{Keep, Verdict, decide},
+        retention::{Verdict, decide},
     },
 };
 
@@ -40,8 +40,6 @@ pub async fn run(args: ExpireArgs, globals: &Globals) -> Result<Report, CliError
     let Some(keep) = repo.config.policies.get(&args.policy).and_then(|policy| policy.keep) else {
         return Ok(Report::new(json!({"expired": []}), format!("policy {} has no `keep`: everything is kept", args.policy)));
     };
-    let crate::config::Keep { last, hourly, daily, weekly, monthly, yearly } = keep;
-    let keep = Keep { last, hourly, daily, weekly, monthly, yearly };
     let records = points::records(&repo, None).await?;
     let (own, others) = points::split(&records, &lineage).expect("the lineage is one of this site's");
     let seen = SystemClock.now();

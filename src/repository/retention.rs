@@ -10,9 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Zoned, civil, tz::TimeZone};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::record::Class;
+pub use crate::config::Keep;
 use crate::model::{EntryNumber, Timestamp};
 
 /// How long an incomplete point is kept beside newer good ones: somebody may want what is in it.
@@ -20,34 +21,14 @@ pub const INCOMPLETE_GRACE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long a suspect point is kept beside newer good ones: somebody may want to know what happened.
 pub const SUSPECT_GRACE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// How many slots of each class are kept.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Keep {
-    /// The newest points, whatever their times.
-    pub last: u32,
-    /// Hours.
-    pub hourly: u32,
-    /// Days.
-    pub daily: u32,
-    /// ISO weeks, from Monday.
-    pub weekly: u32,
-    /// Months.
-    pub monthly: u32,
-    /// Years.
-    pub yearly: u32,
-}
-
-impl Keep {
-    fn calendar(&self) -> [(Class, u32); 5] {
-        [
-            (Class::Hourly, self.hourly),
-            (Class::Daily, self.daily),
-            (Class::Weekly, self.weekly),
-            (Class::Monthly, self.monthly),
-            (Class::Yearly, self.yearly),
-        ]
-    }
+fn calendar(keep: &Keep) -> [(Class, u32); 5] {
+    [
+        (Class::Hourly, keep.hourly),
+        (Class::Daily, keep.daily),
+        (Class::Weekly, keep.weekly),
+        (Class::Monthly, keep.monthly),
+        (Class::Yearly, keep.yearly),
+    ]
 }
 
 /// What retention looks at in a point that is not expired yet.
@@ -132,7 +113,7 @@ pub fn decide(points: &[Candidate], keep: &Keep, now: Timestamp) -> BTreeMap<Ent
     for point in points.iter().filter(|point| point.complete && !point.proven && !point.suspect) {
         add(point, Reason::Unproven);
     }
-    for (class, count) in keep.calendar() {
+    for (class, count) in calendar(keep) {
         for point in first_in_slots(&slots, class, count, now) {
             add(point, Reason::Slot(class));
         }
@@ -161,14 +142,6 @@ pub fn decide(points: &[Candidate], keep: &Keep, now: Timestamp) -> BTreeMap<Ent
         None => Verdict::Expired { reason: "not the first in any slot that the policy keeps" },
     };
     points.iter().map(|point| (point.number, verdict(point))).collect()
-}
-
-/// The classes for which a good point that ends at `at` would be the first in its slot: what a new point is made for.
-pub fn classes_at(points: &[Candidate], keep: &Keep, at: Timestamp) -> Vec<Class> {
-    let good: Vec<&Candidate> = points.iter().filter(|point| point.is_good() && point.ended <= at).collect();
-    let is_new = |(class, count): &(Class, u32)| *count > 0 && !good.iter().any(|point| slot(*class, point.ended) == slot(*class, at));
-    let last = (keep.last > 0).then_some(Class::Last);
-    last.into_iter().chain(keep.calendar().into_iter().filter(is_new).map(|(class, _)| class)).collect()
 }
 
 /// The points that claim an end that is neither ahead of `now` nor of that of any point after them. Suspects neither count nor are judged.

@@ -101,7 +101,6 @@ fn unproven_points_are_kept_and_take_no_slot() {
     points[1].ended = at("2026-01-01T00:30:00Z");
     points[0].proven = false;
     assert_eq!(kept(&decide(&points, &Keep { hourly: 1, ..Keep::default() }, at("2026-01-01T00:40:00Z"))), [1, 2].into());
-    assert_eq!(classes_at(&points, &Keep { hourly: 1, daily: 1, ..Keep::default() }, at("2026-01-01T01:00:00Z")), [Class::Hourly]);
 }
 
 fn any_points(first: u64) -> impl Strategy<Value = Vec<Candidate>> {
