@@ -18,8 +18,8 @@ use crate::{
     sources::{EntryKind, Extent, FileSlot, TreeEntry, TreeWriter},
 };
 
-/// A window ends once its lines use this much of packs, plain.
-pub const BYTES_MAX: u64 = 96 << 20;
+/// A window ends once its lines use this much of packs, plain. Packs in memory are bounded apart from it; a larger window only means fewer pauses.
+pub const BYTES_MAX: u64 = 512 << 20;
 /// A window ends after this many lines.
 pub const LINES_MAX: usize = 16_384;
 const READ_BACK: usize = 256 << 10;
