@@ -90,18 +90,13 @@ pub fn choose_epoch(facts: &Facts) -> Choice {
     match epoch.last {
         _ if epoch.vault != facts.vault => open("the vault was rotated"),
         _ if facts.now.duration_since(epoch.opened).unsigned_abs() > facts.epochs.max_age => open("the open one is too old"),
-        _ if facts.locks && epoch.retain_until.is_none_or(|until| until < lock_end(facts, &short)) && is_half_gone(facts, epoch) => {
+        _ if facts.locks && epoch.retain_until.is_none_or(|until| until < kept_until(facts, &short, Duration::ZERO)) => {
             open("the open one's lock would end too early")
         }
         Some((needed, live)) if !small(needed) && ratio(needed, live) > AMPLIFICATION_MAX => open("restores would read too much"),
         Some((needed, live)) if !small(needed) && ratio(epoch.stored, live) > EXCESS_MAX => open("the open one stores too much that is not used"),
         _ => Choice::Use(epoch.epoch.clone()),
     }
-}
-
-/// A lock is set for the epoch's whole life at its opening; once half of that life is over a shorter rest is normal.
-fn is_half_gone(facts: &Facts, epoch: &OpenEpoch) -> bool {
-    facts.now.duration_since(epoch.opened).unsigned_abs() > facts.epochs.max_age
 }
 
 /// The longest class above daily whose calendar slot has no complete point yet.
@@ -127,12 +122,13 @@ fn slot(at: Timestamp, class: Class) -> (i16, i16) {
 }
 
 fn new_epoch(facts: &Facts, mode: EpochMode, classes: Vec<Class>) -> NewEpoch {
-    let retain_until = facts.locks.then(|| lock_end(facts, &classes));
+    // Its last point may come at the end of its life.
+    let retain_until = facts.locks.then(|| kept_until(facts, &classes, facts.epochs.max_age + LOCK_MARGIN));
     NewEpoch { epoch: facts.run.clone().into(), mode, vault: facts.vault.clone(), classes, retain_until }
 }
 
-/// How long the objects of an epoch that opens now must be kept: its own life, and then what its classes keep.
-fn lock_end(facts: &Facts, classes: &[Class]) -> Timestamp {
+/// Until when a point of these classes, made `later` than now, is kept.
+fn kept_until(facts: &Facts, classes: &[Class], later: Duration) -> Timestamp {
     let keep = facts.keep.unwrap_or_default();
     let days = |class: &Class| match class {
         Class::Last => 1,
@@ -143,8 +139,7 @@ fn lock_end(facts: &Facts, classes: &[Class]) -> Timestamp {
         Class::Yearly => 366 * keep.yearly,
     };
     let kept = classes.iter().map(days).max().unwrap_or(1);
-    let life = facts.epochs.max_age + LOCK_MARGIN;
-    let hours = i64::from(kept) * 24 + i64::try_from(life.as_secs() / 3600).unwrap_or(i64::MAX / 2);
+    let hours = i64::from(kept) * 24 + i64::try_from(later.as_secs() / 3600).unwrap_or(i64::MAX / 2);
     facts.now.checked_add(hours.hours()).unwrap_or(Timestamp::MAX)
 }
 
@@ -251,6 +246,12 @@ mod tests {
         let Choice::Open(new, _) = choose_epoch(&facts) else { panic!("none is open") };
         let days = new.retain_until.unwrap().duration_since(facts.now).as_secs() / 86_400;
         assert_eq!(days, 30 + 14 + 2);
+        facts.open = Some(OpenEpoch { retain_until: new.retain_until, ..open(&facts) });
+        assert_eq!(reason(&facts), None);
+        for too_short in [None, Some(facts.now.checked_add(312.hours()).unwrap())] {
+            facts.open.as_mut().unwrap().retain_until = too_short;
+            assert_eq!(reason(&facts), Some("the open one's lock would end too early"));
+        }
     }
 
     #[test]

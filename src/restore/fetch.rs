@@ -13,15 +13,13 @@ use bytes::Bytes;
 use super::RestoreError;
 use crate::{
     model::{EpochId, Lineage, Sha256, outcome::explain},
-    pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity},
+    pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity, seal::HEADER_PROBE},
     repository::layout,
     storage::ObjectStore,
 };
 
 /// Decrypted packs that are kept for the next window.
 const KEPT_MAX: usize = 3;
-/// Where an age header with one stanza surely ends.
-const HEADER_MAX: u64 = 1024;
 /// Reading a gap is cheaper than another request, up to this.
 const GAP_MAX: u64 = 512 << 10;
 
@@ -154,7 +152,7 @@ impl PackReader {
 
     async fn parts(&self, location: &Location, pack: Sha256, size: u64, spans: &[(u64, u64)]) -> Result<Vec<(u64, Bytes)>, RestoreError> {
         let key = layout::pack(&self.lineage, &self.epoch, pack);
-        let prefix = location.store.get(&key, Some(0..HEADER_MAX.min(size))).await?;
+        let prefix = location.store.get(&key, Some(0..(HEADER_PROBE as u64).min(size))).await?;
         self.fetched.fetch_add(prefix.len() as u64, Ordering::Relaxed);
         let header = SealedHeader::parse(&prefix, self.vault.as_ref())?;
         let mut parts = Vec::new();
