@@ -39,6 +39,15 @@ fn is_alive(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// A signal is sent before its victim is gone: whether it goes within the time that a loaded machine may need.
+fn ends(pid: &str) -> bool {
+    let started = Instant::now();
+    while is_alive(pid) && started.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    !is_alive(pid)
+}
+
 fn wait_for(path: &Path) -> String {
     let started = Instant::now();
     loop {
@@ -120,16 +129,16 @@ fn a_hanging_dump_is_ended_at_its_deadline_with_all_its_children() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
     let script = format!("(trap '' TERM; sleep 300 & echo $! > {}; wait; sleep 300) & echo started; wait", pid.display());
-    let source = CommandSource { timeout: Some(Duration::from_millis(700)), ..dump_of(&["sh", "-c", &script]) };
+    let source = CommandSource { timeout: Some(Duration::from_millis(1500)), ..dump_of(&["sh", "-c", &script]) };
     let started = Instant::now();
     let (bytes, end) = read(&source, &Context::default());
     let error = end.unwrap_err();
     assert_eq!(
         (bytes.as_slice(), error.kind(), error.to_string().as_str()),
-        (&b"started\n"[..], SourceErrorKind::TimedOut, "sh was stopped after 0.7 s")
+        (&b"started\n"[..], SourceErrorKind::TimedOut, "sh was stopped after 1.5 s")
     );
-    assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(!is_alive(&wait_for(&pid)), "a grandchild outlived the deadline");
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(ends(&wait_for(&pid)), "a grandchild outlived the deadline");
 }
 
 #[test]
@@ -145,14 +154,13 @@ fn a_stopped_run_and_a_dropped_capture_end_the_command() {
     ctx.cancel.raise();
     assert!(capture.read(&mut [0; 9]).is_err());
     assert_eq!(capture.finish().unwrap_err().kind(), SourceErrorKind::Cancelled);
-    assert!(!is_alive(&grandchild));
+    assert!(ends(&grandchild));
     std::fs::remove_file(&pid).unwrap();
     let capture = dump_of(&["sh", "-c", &script]).dump(&Context::default()).unwrap();
     let grandchild = wait_for(&pid);
     assert!(is_alive(&grandchild));
     drop(capture);
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(!is_alive(&grandchild));
+    assert!(ends(&grandchild));
 }
 
 #[test]
