@@ -13,7 +13,7 @@ use crate::{
         packlist::PackInfo,
         sealed::{SealedComponent, SealedMember},
     },
-    sources::{Capture, Component, Source},
+    sources::{Capture, Component, Opening, RowKey, Source},
 };
 
 /// Problems that are named; more are counted.
@@ -76,7 +76,7 @@ pub async fn capture(
     let kind = source.kind();
     let mut member = MemberCapture::begin(name, kind, description, ctx.clock.now());
     let (listing, listing_ctx) = (Arc::clone(&source), ctx.clone());
-    let components = blocking(move || listing.components(&listing_ctx)).await??;
+    let components = blocking(move || listing.open(&Opening { row_key: RowKey::generate() }, &listing_ctx)).await??;
     for component in components {
         let end = capture_component(name, &component, Arc::clone(&source), Arc::clone(&to), step.clone(), ctx).await?;
         member.add(component, end);
@@ -132,7 +132,15 @@ fn read_component(mut scanner: Scanner, owner: &str, component: &Component, sour
 impl MemberCapture {
     fn begin(name: &MemberName, kind: &'static str, source: BTreeMap<String, String>, now: Timestamp) -> MemberCapture {
         MemberCapture {
-            sealed: SealedMember { name: name.clone(), source, problems: Vec::new(), components: Vec::new() },
+            sealed: SealedMember {
+                name: name.clone(),
+                source,
+                problems: Vec::new(),
+                components: Vec::new(),
+                position: BTreeMap::new(),
+                notes: Vec::new(),
+                row_key: None,
+            },
             kind,
             outcome: Outcome::Succeeded,
             consistent_from: now,
@@ -149,6 +157,7 @@ impl MemberCapture {
 
     fn add(&mut self, component: Component, (end, finished): (ComponentEnd, Finished)) {
         let segments = finished.segments();
+        let rows = end.stream.as_ref().and_then(|(_, stream)| stream.rows);
         let (digest, from, to) = match end.stream {
             Some((digest, stream)) => {
                 self.versions.extend(stream.versions);
@@ -174,8 +183,8 @@ impl MemberCapture {
         if unnamed > 0 {
             self.sealed.problems.push(Problem { subject: component.name.clone(), what: format!("{unnamed} further problems") });
         }
-        let Component { name, shape } = component;
-        self.sealed.components.push(SealedComponent { name, shape, bytes: end.bytes, items: end.items, digest, segments });
+        let Component { name, shape, stage, about } = component;
+        self.sealed.components.push(SealedComponent { name, shape, bytes: end.bytes, items: end.items, digest, segments, stage, about, rows });
     }
 
     fn conclude(&mut self) {

@@ -42,10 +42,10 @@ pub struct Facts {
     pub run: RunId,
     /// Whose point.
     pub lineage: Lineage,
-    /// What to capture, and whether all of it are streams.
+    /// What to capture.
     pub members: Vec<MemberName>,
-    /// Whether a member is a tree, which gains from sharing chunks.
-    pub has_tree: bool,
+    /// Whether a member gains from sharing chunks with earlier points.
+    pub is_shared: bool,
     /// What the policy says about epochs.
     pub epochs: EpochConfig,
     /// What the policy keeps.
@@ -72,7 +72,7 @@ pub enum Choice {
 /// Decides which epoch the point goes to.
 pub fn choose_epoch(facts: &Facts) -> Choice {
     let sharing = match facts.epochs.mode {
-        EpochChoice::Auto => facts.has_tree,
+        EpochChoice::Auto => facts.is_shared,
         EpochChoice::Rolling => true,
         EpochChoice::Single => false,
     };
@@ -182,7 +182,7 @@ mod tests {
             run: RunId::new(now, 1),
             lineage: "p@we/1".parse().unwrap(),
             members: vec!["a".parse().unwrap()],
-            has_tree: true,
+            is_shared: true,
             epochs: EpochConfig::default(),
             keep: None,
             locks: false,
@@ -227,9 +227,9 @@ mod tests {
     fn dumps_get_an_epoch_each_and_so_does_the_first_point_of_a_month() {
         let mut facts = facts();
         facts.open = Some(open(&facts));
-        facts.has_tree = false;
+        facts.is_shared = false;
         assert_eq!(reason(&facts), Some("its points share nothing"));
-        facts.has_tree = true;
+        facts.is_shared = true;
         facts.keep = Some(Keep { daily: 7, monthly: 3, ..Keep::default() });
         assert_eq!(reason(&facts), None, "the first point of all");
         facts.complete = vec!["2026-02-28T23:59:59Z".parse().unwrap()];

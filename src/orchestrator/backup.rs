@@ -27,7 +27,6 @@ use crate::{
         record::{Point, PointRef, Record},
         trust::TrustProblem,
     },
-    sources::Shape,
     storage::ObjectStore,
 };
 
@@ -113,13 +112,12 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
     });
     let points = state.points.keys().filter_map(|number| record.point(*number));
     let wanted = |name: &MemberName| request.selected.is_empty() || request.selected.contains(name);
-    let components = |member: &JobMember| member.source.components(ctx).unwrap_or_default();
     Ok(Facts {
         now: ctx.clock.now(),
         run,
         lineage: request.lineage.clone(),
         members: request.members.iter().map(|member| member.name.clone()).filter(|name| wanted(name)).collect(),
-        has_tree: request.members.iter().any(|member| member.source.kind() == "files" || components(member).iter().any(|c| c.shape == Shape::Tree)),
+        is_shared: request.members.iter().any(|member| member.source.is_shared()),
         epochs: request.policy.epoch,
         keep: request.policy.keep,
         locks: request.locks,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::map::SegmentRef;
 use crate::{
     model::{MemberName, Problem, RunId, Sha256},
-    sources::Shape,
+    sources::{Component, RowDigest, RowKey, Shape},
 };
 
 /// A restorable part of a member.
@@ -26,6 +26,26 @@ pub struct SealedComponent {
     pub digest: Sha256,
     /// Where its map lies.
     pub segments: Vec<SegmentRef>,
+    /// See [`Component::stage`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stage: u8,
+    /// See [`Component::about`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub about: BTreeMap<String, String>,
+    /// The digest of its rows, where it has rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowDigest>,
+}
+
+fn is_zero(stage: &u8) -> bool {
+    *stage == 0
+}
+
+impl SealedComponent {
+    /// As its source knows it.
+    pub fn component(&self) -> Component {
+        Component { name: self.name.clone(), shape: self.shape, stage: self.stage, about: self.about.clone() }
+    }
 }
 
 /// A member, as only the vault's holder sees it.
@@ -40,6 +60,15 @@ pub struct SealedMember {
     pub problems: Vec<Problem>,
     /// Its components.
     pub components: Vec<SealedComponent>,
+    /// Where the source's own logs stood.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub position: BTreeMap<String, String>,
+    /// What the source could not preserve, and what a person who restores should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Problem>,
+    /// The key of the digests of its rows, where it has rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_key: Option<RowKey>,
 }
 
 /// The sealed part of a point.

@@ -1,6 +1,6 @@
 //! The steps of a restore, one function each.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
     RestoreError,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
-    sources::{Component, Shape, Sink, Source, StreamSink, Target},
+    sources::{Shape, Sink, Source, StreamSink, SystemTarget, Target},
 };
 
 /// Where a component goes.
@@ -54,7 +54,7 @@ pub async fn restore_component(
     let progress = Progress::new(Arc::clone(&ctx.observer), step, Some(ByteCount(sealed.bytes)));
     let before = point.packs.fetched();
     let fetched = || ByteCount(point.packs.fetched() - before);
-    let (named, packs) = (Component { name: sealed.name.clone(), shape: sealed.shape }, &point.packs);
+    let (named, packs) = (sealed.component(), &point.packs);
     match sealed.shape {
         Shape::Tree => {
             let To::Directory(path, overwrite) = to else {
@@ -66,11 +66,12 @@ pub async fn restore_component(
         Shape::Stream => {
             let sink = match to {
                 To::Directory(path, overwrite) => StreamSink::file(&path, &sealed.name, overwrite)?,
-                To::Source(source, _) => match packs
+                To::Source(source, overwrite) => match packs
                     .pool
                     .run({
                         let ctx = ctx.clone();
-                        move || source.sink(&named, &Target::Own, &ctx)
+                        let target = Target::System(SystemTarget { overwrite, select: Vec::new(), rename: BTreeMap::new() });
+                        move || source.sink(&named, &target, &ctx)
                     })
                     .await??
                 {

@@ -8,9 +8,15 @@ pub mod entry;
 pub mod error;
 pub mod files;
 mod open;
+pub mod rows;
 pub mod stream;
 
-use std::{fmt::Debug, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    io::Read,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +25,10 @@ pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, d
 pub use error::{SourceError, SourceErrorKind};
 pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
 pub use open::{describe, open};
+pub use rows::{RowDigest, RowDigester, RowKey};
 pub use stream::{StreamCapture, StreamEnd, StreamSink};
 
-use crate::model::Context;
+use crate::model::{Context, Problem, Timestamp};
 
 /// What the bytes of a component are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +44,64 @@ pub enum Shape {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    /// Unique within its source.
+    /// Unique within its source: words joined by `/`, none of which is empty, `.` or `..`.
     pub name: String,
     /// What its bytes are.
     pub shape: Shape,
+    /// When it is restored: components of a lower stage come before those of a higher one, those of the same stage side by side.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stage: u8,
+    /// What its source needs to know to write it, in the source's own words; sealed with the point.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub about: BTreeMap<String, String>,
+}
+
+fn is_zero(stage: &u8) -> bool {
+    *stage == 0
+}
+
+impl Component {
+    /// The only component of a source, of stage 0.
+    pub fn single(name: &str, shape: Shape) -> Component {
+        Component { name: name.to_owned(), shape, stage: 0, about: BTreeMap::new() }
+    }
+}
+
+/// What a source is told when its snapshot opens.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Names rows in digests of this point.
+    pub row_key: RowKey,
+}
+
+/// What holds for a source's capture as a whole, besides what its components say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaptureEnd {
+    /// The span of time that the data represents; when absent it is that of the components together.
+    pub consistent: Option<(Timestamp, Timestamp)>,
+    /// Where the source's own logs stood: `gtid`, `file`; sealed.
+    pub position: BTreeMap<String, String>,
+    /// Versions of what took part, by name; public.
+    pub versions: BTreeMap<String, String>,
+    /// What is missing: the member is incomplete.
+    pub problems: Vec<Problem>,
+    /// What this source cannot preserve, and what a person who restores should know; sealed.
+    pub notes: Vec<Problem>,
+}
+
+/// What a restore hands to the source that takes it, before its first component.
+#[derive(Debug, Clone)]
+pub struct Loading {
+    /// Every component that is going to be written, in the order of their stages.
+    pub components: Vec<Component>,
+    /// Those that an earlier process of the same restore has written whole.
+    pub done: BTreeSet<String>,
+    /// Whether an earlier process of the same restore may have begun: then what it left in the target is ours.
+    pub resumed: bool,
+    /// As when the point was made.
+    pub row_key: RowKey,
+    /// The same for every process of this restore, and for no other: marks what belongs to it.
+    pub run: String,
 }
 
 /// A component that is being read.
@@ -71,21 +132,105 @@ pub enum Target {
         /// What happens to what is there.
         overwrite: Overwrite,
     },
-    /// Where the source itself says that a restore goes: the load command of a `command` source.
-    Own,
+    /// The system that the source describes: a database server, what a load command fills.
+    System(SystemTarget),
+}
+
+/// How a system is restored into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemTarget {
+    /// What happens to what is there: `InPlace` replaces the objects (databases, keyspaces, indices) that the point holds, and no others.
+    pub overwrite: Overwrite,
+    /// Objects to restore, as `database`, `database.table`, `keyspace.table`, `index`; everything when empty.
+    pub select: Vec<String>,
+    /// New names of databases, keyspaces or indices.
+    pub rename: BTreeMap<String, String>,
 }
 
 /// A system that can be read, component by component, and written.
+///
+/// One value serves one capture or one restore: it may hold connections and snapshots from `prepare` to `close`, or from `begin` to `end`.
+/// A capture calls `prepare`, then, at the moment of the point, `open`, then `capture` for each component from up to `lanes` threads at a
+/// time, and `close` however that ended. A restore into a system calls `begin`, `sink` for each component, stage by stage, from up to
+/// `lanes` threads, `end`, and then `read_back`.
 pub trait Source: Send + Sync + Debug {
     /// The word for it in the configuration: `files`, `command`.
     fn kind(&self) -> &'static str;
 
-    /// What there is to capture now.
-    fn components(&self, ctx: &Context) -> Result<Vec<Component>, SourceError>;
+    /// Whether most of what one point stores can be shared by the next: then an epoch rolls by default.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// How many components are read or written at a time, at least 1.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Does all that can be done before the moment of the point: connects, checks rights and settings. Bounded in time.
+    ///
+    /// # Errors
+    /// When the source cannot be captured; nothing is left open then.
+    fn prepare(&self, _ctx: &Context) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// Opens the snapshot, where there is one, and lists what there is to capture. Quick and bounded: writers may be paused.
+    ///
+    /// # Errors
+    /// When the source cannot be captured; `close` is called all the same.
+    fn open(&self, opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError>;
 
     /// Begins to read a component.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     fn capture(&self, component: &Component, ctx: &Context) -> Result<Capture, SourceError>;
 
-    /// Begins to write a component.
+    /// Lets go of snapshot, locks and sessions, and says what holds for the capture as a whole.
+    ///
+    /// # Errors
+    /// When the capture cannot be trusted.
+    fn close(&self, _ctx: &Context) -> Result<CaptureEnd, SourceError> {
+        Ok(CaptureEnd::default())
+    }
+
+    /// Gets the system that is the target ready: connects, checks versions, rights, and that it is empty or named.
+    ///
+    /// # Errors
+    /// When nothing may be written to it; then nothing was.
+    fn begin(&self, _loading: &Loading, _target: &SystemTarget, _ctx: &Context) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// Begins to write a component. Safe to call again for a component that was written in part, or whole without our knowing.
+    ///
+    /// # Errors
+    /// When the target does not take it.
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError>;
+
+    /// Ends a restore: what has to come after all components. Says what a person should know.
+    ///
+    /// # Errors
+    /// When the target is not as it should be.
+    fn end(&self, _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    /// The digest of a component's rows as the target holds them now; `None` when it has no rows or cannot be compared.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read_back(&self, _component: &Component, _ctx: &Context) -> Result<Option<RowDigest>, SourceError> {
+        Ok(None)
+    }
+
+    /// Finds what differs between a component as it was saved, read from `saved`, and as the target holds it: one problem per row, with its
+    /// table and key, up to a limit.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    fn differences(&self, _component: &Component, _saved: &mut (dyn Read + Send), _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
+        Ok(Vec::new())
+    }
 }

@@ -9,24 +9,24 @@ use std::{
     path::Path,
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{Overwrite, SourceError};
-use crate::model::{ByteCount, Timestamp};
+use super::{Overwrite, RowDigest, SourceError};
+use crate::model::{ByteCount, Problem, Timestamp};
 
 /// What is known of a stream once it has ended well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEnd {
     /// Nothing that the source acknowledged before this instant is missing.
     pub consistent_from: Timestamp,
     /// Nothing later than this instant is contained.
     pub consistent_to: Timestamp,
-    /// Where the source's own log stood, in its own words.
-    pub position: Option<String>,
     /// Versions of what took part, by name.
     pub versions: BTreeMap<String, String>,
     /// How much was read.
     pub bytes: ByteCount,
+    /// The digest of the rows in it, where it has rows.
+    pub rows: Option<RowDigest>,
+    /// What is missing in it: the member is incomplete.
+    pub problems: Vec<Problem>,
 }
 
 type End<T> = Box<dyn FnOnce() -> Result<T, SourceError> + Send>;
@@ -75,17 +75,22 @@ impl StreamSink {
         StreamSink { writer: Box::new(writer), end: Box::new(end) }
     }
 
-    /// A sink into a new file of `directory`, which is made when it does not exist.
+    /// A sink into a new file below `directory`, at the words of the component's name; folders are made when they do not exist.
+    ///
+    /// # Errors
+    /// When the name could lead elsewhere, or the file exists and may not be replaced.
     pub fn file(directory: &Path, name: &str, overwrite: Overwrite) -> Result<StreamSink, SourceError> {
-        if name.is_empty() || name.contains(['/', '\0']) || matches!(name, "." | "..") {
+        let unsafe_word = |word: &str| matches!(word, "" | "." | "..") || word.contains('\0') || word.len() > 255;
+        if name.split('/').any(unsafe_word) {
             return Err(SourceError::UnsafePath { path: name.to_owned() });
         }
         let io_error = |doing, path: &Path| {
             let path = path.display().to_string();
             move |source| SourceError::Io { doing, path, source }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_error("make the directory", directory))?;
         let path = directory.join(name);
+        let folder = path.parent().unwrap_or(directory);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make the directory", folder))?;
         let mut options = OpenOptions::new();
         options.write(true).mode(0o600);
         match overwrite {

@@ -14,7 +14,7 @@ use std::{
 use process::{Direction, Running, Start};
 use zeroize::Zeroizing;
 
-use super::{Capture, Component, Shape, Sink, Source, SourceError, StreamCapture, StreamEnd, StreamSink, Target};
+use super::{Capture, Component, Opening, Shape, Sink, Source, SourceError, StreamCapture, StreamEnd, StreamSink, Target};
 use crate::model::{ByteCount, Clock, Context, Secret, Timestamp};
 
 /// The value of an environment variable.
@@ -78,7 +78,7 @@ impl CommandSource {
             let first_byte = *first_byte.lock().expect("no holder of this lock panics");
             let to = first_byte.filter(|_| source.consistency == Consistency::Snapshot).unwrap_or_else(|| clock.now());
             let bytes = ByteCount(running.bytes);
-            Ok(StreamEnd { consistent_from: from, consistent_to: to, position: None, versions: BTreeMap::new(), bytes })
+            Ok(StreamEnd { consistent_from: from, consistent_to: to, versions: BTreeMap::new(), bytes, rows: None, problems: Vec::new() })
         };
         Ok(StreamCapture::new(reader, end))
     }
@@ -172,11 +172,11 @@ impl Source for CommandSource {
         "command"
     }
 
-    fn components(&self, _ctx: &Context) -> Result<Vec<Component>, SourceError> {
+    fn open(&self, _opening: &Opening, _ctx: &Context) -> Result<Vec<Component>, SourceError> {
         if self.dump.is_empty() {
             return Err(SourceError::NoCommand { which: "dump" });
         }
-        Ok(vec![Component { name: CommandSource::COMPONENT.to_owned(), shape: Shape::Stream }])
+        Ok(vec![Component::single(CommandSource::COMPONENT, Shape::Stream)])
     }
 
     fn capture(&self, _component: &Component, ctx: &Context) -> Result<Capture, SourceError> {
@@ -186,7 +186,7 @@ impl Source for CommandSource {
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError> {
         Ok(Sink::Stream(match target {
             Target::Directory { path, overwrite } => StreamSink::file(path, &component.name, *overwrite)?,
-            Target::Own => self.load(ctx)?,
+            Target::System(_) => self.load(ctx)?,
         }))
     }
 }

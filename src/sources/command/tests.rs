@@ -5,8 +5,12 @@ use std::time::Instant;
 use super::*;
 use crate::{
     model::FixedClock,
-    sources::{Overwrite, SourceErrorKind},
+    sources::{Overwrite, RowKey, SourceErrorKind, SystemTarget},
 };
+
+fn everything() -> SystemTarget {
+    SystemTarget { overwrite: Overwrite::Refuse, select: Vec::new(), rename: BTreeMap::new() }
+}
 
 fn words(argv: &[&str]) -> Vec<String> {
     argv.iter().map(|&word| word.to_owned()).collect()
@@ -179,9 +183,9 @@ fn what_is_loaded_is_what_was_dumped() {
         load: words(&["dd", "status=none", &format!("of={}", copy.display())]),
         ..CommandSource::default()
     };
-    let component = &source.components(&Context::default()).unwrap()[0];
+    let component = &source.open(&Opening { row_key: RowKey::generate() }, &Context::default()).unwrap()[0];
     let Capture::Stream(mut capture) = source.capture(component, &Context::default()).unwrap() else { panic!() };
-    let Sink::Stream(mut sink) = source.sink(component, &Target::Own, &Context::default()).unwrap() else { panic!() };
+    let Sink::Stream(mut sink) = source.sink(component, &Target::System(everything()), &Context::default()).unwrap() else { panic!() };
     std::io::copy(&mut capture, &mut sink).unwrap();
     let end = capture.finish().unwrap();
     sink.finish().unwrap();
@@ -196,7 +200,7 @@ fn a_stream_goes_to_a_new_file_of_a_directory() {
     let path = directory.path().join("new");
     let sink = |overwrite| {
         let target = Target::Directory { path: path.clone(), overwrite };
-        let component = Component { name: "dump".to_owned(), shape: Shape::Stream };
+        let component = Component::single("dump", Shape::Stream);
         dump_of(&["true"]).sink(&component, &target, &Context::default())
     };
     let write = |sink| {

@@ -18,7 +18,7 @@ pub use read::{Content, Stability};
 pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
 pub use write::{FileSlot, TreeWriter, Written};
 
-use super::{Capture, Component, Shape, Sink, Source, SourceError, Target};
+use super::{Capture, Component, Opening, Shape, Sink, Source, SourceError, Target};
 use crate::model::Context;
 pub use crate::model::Overwrite;
 
@@ -39,9 +39,13 @@ impl Source for FilesSource {
         "files"
     }
 
-    fn components(&self, _ctx: &Context) -> Result<Vec<Component>, SourceError> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn open(&self, _opening: &Opening, _ctx: &Context) -> Result<Vec<Component>, SourceError> {
         Tree::open(&self.options)?;
-        Ok(vec![Component { name: FilesSource::COMPONENT.to_owned(), shape: Shape::Tree }])
+        Ok(vec![Component::single(FilesSource::COMPONENT, Shape::Tree)])
     }
 
     fn capture(&self, _component: &Component, _ctx: &Context) -> Result<Capture, SourceError> {
@@ -51,7 +55,7 @@ impl Source for FilesSource {
     fn sink(&self, _component: &Component, target: &Target, _ctx: &Context) -> Result<Sink, SourceError> {
         let (path, overwrite): (PathBuf, Overwrite) = match target {
             Target::Directory { path, overwrite } => (path.clone(), *overwrite),
-            Target::Own => return Err(SourceError::WrongTarget { kind: "files", target: "to where it came from without naming it" }),
+            Target::System(_) => return Err(SourceError::WrongTarget { kind: "files", target: "to where it came from without naming it" }),
         };
         Ok(Sink::Tree(TreeWriter::create(&path, overwrite)?))
     }
