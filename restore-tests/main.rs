@@ -16,6 +16,7 @@ mod histories;
 mod lab;
 mod postgres;
 mod secrets;
+mod servers;
 mod site;
 mod stores;
 mod tidy;
