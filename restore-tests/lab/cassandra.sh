@@ -158,8 +158,8 @@ cassandra_start() {
 # The administrator's role is made in every cluster as soon as its nodes know each other.
 cassandra_ready() {
     local node
-    ready cassandra2-1 240 cassandra_answers "$lab_net.5" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
-    ready cassandra-dr-1 240 cassandra_answers "$lab_net.4" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
-    ready cassandra5-1 240 cassandra_answers "$lab_net.1" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 3
-    for node in cassandra5-{1,2,3}; do node_ready "$node" 120; done
+    ready cassandra2-1 600 cassandra_answers "$lab_net.5" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
+    ready cassandra-dr-1 600 cassandra_answers "$lab_net.4" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
+    ready cassandra5-1 600 cassandra_answers "$lab_net.1" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 3
+    for node in cassandra5-{1,2,3}; do node_ready "$node" 600; done
 }

@@ -124,7 +124,7 @@ opensearch_answers() { curl --silent --fail --max-time 5 "http://127.0.0.1:$1/_c
 opensearch_ready() {
     local region url
     for region in a b; do
-        node_ready "opensearch-$region" 240
+        node_ready "opensearch-$region" 600
         url=HOURGLASS_LAB_OPENSEARCH_${region^^}_TLS
         ready "opensearch-$region-front" 30 curl --silent --fail --cacert "$lab/tls/ca.crt" --header "Authorization: ApiKey $HOURGLASS_LAB_OPENSEARCH_API_KEY" "${!url}"
     done
