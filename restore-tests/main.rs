@@ -17,6 +17,7 @@ mod lab;
 mod paused;
 mod postgres;
 mod secrets;
+mod servers;
 mod site;
 mod stores;
 mod tidy;
