@@ -12,6 +12,7 @@ mod docs;
 mod faults;
 mod fixtures;
 mod forgery;
+mod fuzz;
 mod histories;
 mod lab;
 mod postgres;

@@ -11,7 +11,7 @@ use crate::{
     model::{EntryNumber, EpochId, Lineage, RepositoryId, Sha256, VaultId},
     repository::{
         keys::{PublicKey, sign::InvalidSignature},
-        layout::{self, FORMAT},
+        layout,
         trust::{Role, Signer, Trust, TrustChain},
     },
 };
@@ -149,10 +149,7 @@ impl Fold {
         if bytes.len() as u64 > MAX_ENTRY.0 {
             return Err(VoidReason::TooLarge);
         }
-        let entry: Entry = serde_json::from_slice(bytes).map_err(|_| VoidReason::Unreadable)?;
-        if entry.format != FORMAT {
-            return Err(VoidReason::Unreadable);
-        }
+        let entry = Entry::parse(bytes).ok_or(VoidReason::Unreadable)?;
         if entry.repository != self.repository {
             return Err(VoidReason::OtherRepository);
         }
