@@ -17,6 +17,7 @@ mod histories;
 mod lab;
 mod postgres;
 mod secrets;
+mod signers;
 mod site;
 mod stores;
 mod tidy;

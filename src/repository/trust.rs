@@ -47,10 +47,22 @@ pub enum Role {
     Capture,
     /// Everything.
     Operator,
-    /// Expiries and prunes.
+    /// Expiries and prunes, with the closing of epochs that they need.
     Expire,
     /// Proofs.
     Verify,
+}
+
+impl Role {
+    /// Its name, as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Capture => "capture",
+            Role::Operator => "operator",
+            Role::Expire => "expire",
+            Role::Verify => "verify",
+        }
+    }
 }
 
 /// One key that may sign entries.
@@ -289,6 +301,11 @@ impl TrustChain {
     pub fn get(&self, name: &TrustRef) -> Option<&Trust> {
         let index = usize::try_from(name.number.checked_sub(1)?).ok()?;
         self.objects.get(index).filter(|(_, sha256)| *sha256 == name.sha256).map(|(trust, _)| trust)
+    }
+
+    /// What the newest object that has this key says of it: of one that was revoked, too.
+    pub fn signer(&self, key: &PublicKey) -> Option<&Signer> {
+        self.objects.iter().rev().find_map(|(trust, _)| trust.signers.iter().find(|signer| signer.key == *key))
     }
 
     /// Whether the object `since` or a later one takes the credit of `key` from the entry `number` of `lineage`.

@@ -215,7 +215,7 @@ impl Fold {
 fn may_write(signer: &Signer, lineage: &Lineage, body: &Body) -> bool {
     match signer.role {
         Role::Operator => true,
-        Role::Expire => matches!(body, Body::Expire(_) | Body::Prune(_)),
+        Role::Expire => matches!(body, Body::Expire(_) | Body::Prune(_) | Body::EpochClose(_)),
         Role::Verify => matches!(body, Body::Proof(_)),
         Role::Capture if signer.site.as_ref() != Some(&lineage.site) => false,
         Role::Capture => match body {
