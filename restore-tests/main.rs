@@ -16,6 +16,7 @@ mod fuzz;
 mod histories;
 mod lab;
 mod postgres;
+mod regions;
 mod secrets;
 mod signers;
 mod site;
