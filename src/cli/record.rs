@@ -5,9 +5,13 @@ use serde_json::json;
 
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
-    config::PRIMARY,
+    config::{Config, PRIMARY},
     model::{EntryNumber, Problem},
-    repository::record::{Body, Entry, Proven, Record, Standing},
+    repository::{
+        record::{Body, Entry, Heads, Proven, Record, Standing},
+        repo::RepoFile,
+    },
+    storage,
 };
 
 /// Read the signed record of a policy
@@ -131,11 +135,25 @@ pub(super) fn problems_of(record: &Record, location: &str) -> Vec<Problem> {
     voids.chain(strays).chain(gap).collect()
 }
 
+/// Whether a location holds no repository, and never did as far as this machine has seen. Of primary that is an error: what is there to check?
+async fn is_still_empty(config: &Config, location: &str) -> Result<bool, CliError> {
+    let place = &config.locations[location];
+    let seen = Heads::open(&config.state_dir.join("heads.json"))?.knows(&place.url.to_string());
+    Ok(location != PRIMARY && !seen && RepoFile::load(&*storage::open(place).await?).await?.is_none())
+}
+
 async fn check(policy: Option<String>, globals: &Globals) -> Result<Report, CliError> {
     let config = globals.load_config()?;
     let (mut problems, mut rows, mut data, mut behind) = (Vec::new(), Vec::new(), Vec::new(), false);
     for location in config.locations.keys() {
-        let repo = Repo::at(config.clone(), location).await?;
+        let repo = match Repo::at(config.clone(), location).await {
+            Err(_) if is_still_empty(&config, location).await? => {
+                data.push(json!({"location": location, "lineage": null, "entries": 0, "head": 0, "state": "empty"}));
+                rows.push(vec![location.clone(), "-".to_owned(), "0".to_owned(), "0".to_owned(), "empty: nothing was copied to it yet".to_owned()]);
+                continue;
+            }
+            opened => opened?,
+        };
         let lineages = policy.as_deref().map_or(Ok(repo.lineages()), |policy| repo.lineage(policy).map(|lineage| vec![lineage]))?;
         for lineage in lineages {
             let (record, standing) = repo.record(&lineage).await?;

@@ -16,6 +16,7 @@ use crate::{
         layout,
         needs::Part,
         record::{Body, Depth, Proof, ProofOutcome, Proven, Record, Standing},
+        trust::Role,
         verify::{CheckedPoint, Look, check_points},
     },
     restore::{RestoreError, fetch::Location, opened::OpenedPoint, verify::check_restorable},
@@ -77,9 +78,12 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
     };
     let repo = Repo::open(globals, &args.location).await.map_err(found)?;
     let operator = match (&repo.config.operator_key_file, depth) {
-        (None, Depth::Restorable) | (Some(_), _) => Some(repo.operator()?),
+        (None, Depth::Restorable) | (Some(_), _) => Some(repo.decider(Role::Verify)?),
         (None, _) => None,
     };
+    if depth == Depth::Restorable && operator.as_ref().is_some_and(|operator| operator.identities.is_empty()) {
+        return Err(CliError::usage("the depth `restorable` decrypts, and the key file of this machine has no identity that opens a vault"));
+    }
     let ctx = globals.context();
     let (wanted, mut problems, mut exit) = wanted(&repo, args.point.as_ref()).await?;
     let (mut rows, mut data) = (Vec::new(), Vec::new());

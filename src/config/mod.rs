@@ -12,7 +12,7 @@ pub mod store;
 mod tree;
 
 pub use error::{ConfigError, ConfigProblem, nearest};
-pub use file::{EpochChoice, Need, PauseUntil};
+pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};
 pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::Schedule;
