@@ -19,3 +19,5 @@ mod secrets;
 mod site;
 mod stores;
 mod tidy;
+mod weather;
+mod wire;
