@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
 mod byhand;
+mod churn;
 mod cli;
 mod clouds;
 mod concurrent;
@@ -15,6 +16,7 @@ mod forgery;
 mod histories;
 mod lab;
 mod postgres;
+mod pruned;
 mod secrets;
 mod site;
 mod stores;

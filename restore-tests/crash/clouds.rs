@@ -51,7 +51,9 @@ impl World {
             let here = format!("{{ url: 'file://{}/{name}' }}", lifted.root.display());
             assert!(text.contains(&here), "{here}: {text}");
             let place = if name == "other" { other } else { place };
-            text = text.replace(&here, &yaml(&below(place, &format!("{prefix}/{name}"))));
+            // A control store may have no lock.
+            let lock = place.lock.filter(|_| name != "control");
+            text = text.replace(&here, &yaml(&StoreConfig { lock, ..below(place, &format!("{prefix}/{name}")) }));
         }
         fs::write(config, text).unwrap();
         lifted = lifted.reconnected().await;
