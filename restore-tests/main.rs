@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
 mod byhand;
+mod churn;
 mod cli;
 mod clouds;
 mod concurrent;
@@ -18,9 +19,12 @@ mod lab;
 mod paused;
 mod postgres;
 mod regions;
+mod pruned;
 mod secrets;
 mod servers;
 mod signers;
 mod site;
 mod stores;
 mod tidy;
+mod weather;
+mod wire;

@@ -126,13 +126,19 @@ async fn head(which: Which, globals: &Globals) -> Result<Report, CliError> {
     Ok(Report::new(json!({"lineage": lineage, "number": head.number, "sha256": head.sha256}), format!("{lineage} {} {}", head.number.0, head.sha256)))
 }
 
+/// What is wrong with an object in a versioned store that is there and not shown.
+pub(super) const COVERED: &str = "it, or its signature, is deleted or covered by something else, and was read from an older version";
+
 /// What is wrong with a record as `location` shows it.
 pub(super) fn problems_of(record: &Record, location: &str) -> Vec<Problem> {
     let subject = |number: EntryNumber| format!("{location} {} entry {}", record.lineage(), number.0);
     let voids = record.voids().iter().map(|void| Problem { subject: subject(void.number), what: format!("void: {}", void.reason) });
     let strays = record.strays().iter().map(|number| Problem { subject: subject(*number), what: "nobody who may has signed it".to_owned() });
     let gap = record.gap().map(|gap| Problem { subject: subject(gap.number), what: format!("missing, below {} others", gap.above) });
-    voids.chain(strays).chain(gap).collect()
+    let covered = record.covered().iter().map(|number| Problem { subject: subject(*number), what: COVERED.to_owned() });
+    let trust = record.trusts().covered().iter();
+    let trust = trust.map(|number| Problem { subject: format!("{location} trust object {number}"), what: COVERED.to_owned() });
+    voids.chain(strays).chain(gap).chain(covered).chain(trust).collect()
 }
 
 /// Whether a location holds no repository, and never did as far as this machine has seen. Of primary that is an error: what is there to check?

@@ -176,6 +176,7 @@ pub struct TrustChain {
     root: PublicKey,
     objects: Vec<(Trust, Sha256)>,
     void: Option<(u64, TrustProblem)>,
+    covered: Vec<u64>,
 }
 
 impl TrustChain {
@@ -225,7 +226,10 @@ impl TrustChain {
         let shown = current(store, &key, layout::trust_signature).await?;
         let judge = |bytes: &[u8], signature: Option<&str>| self.judge(repository, bytes, signature);
         match settle(store, &key, shown, layout::trust_signature, judge).await? {
-            Found::Valid { value, sha256 } => self.objects.push((value, sha256)),
+            Found::Valid { value, sha256, covered } => {
+                self.objects.push((value, sha256));
+                self.covered.extend(covered.then_some(number));
+            }
             Found::Two { .. } => return Err(RepositoryError::TrustFork { number }),
             Found::Invalid { problem, .. } => self.void = Some((number, problem)),
             Found::Missing => {
@@ -264,7 +268,12 @@ impl TrustChain {
 
     /// Begins the chain of a new repository; the first [`TrustChain::append`] writes number 1.
     pub fn begin(root: PublicKey) -> TrustChain {
-        TrustChain { root, objects: Vec::new(), void: None }
+        TrustChain { root, objects: Vec::new(), void: None, covered: Vec::new() }
+    }
+
+    /// Objects that a plain read does not show, or not with their signatures: they were read from older versions.
+    pub fn covered(&self) -> &[u64] {
+        &self.covered
     }
 
     /// All valid objects with the digests of their bytes, in order.

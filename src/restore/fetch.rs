@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::RestoreError;
+use super::{RestoreError, opened::older_version};
 use crate::{
     model::{EpochId, Lineage, Sha256, outcome::explain},
     pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity, seal::HEADER_PROBE},
@@ -134,12 +134,22 @@ impl PackReader {
         if wanted.saturating_mul(2) > size {
             return self.whole(pack, size).await.map(Frames::Whole);
         }
-        self.first_good(pack, async |location| self.parts(location, pack, size, &spans).await).await.map(Frames::Parts)
+        match self.first_good(pack, async |location| self.parts(location, pack, size, &spans).await).await {
+            Err(RestoreError::Nowhere { .. }) => self.whole(pack, size).await.map(Frames::Whole),
+            parts => parts.map(Frames::Parts),
+        }
     }
 
     /// Reads a whole pack and keeps it for a while.
     async fn whole(&self, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
-        let open = self.first_good(pack, async |location| self.open(location, pack, size).await).await?;
+        let open = match self.first_good(pack, async |location| self.open(location, pack, size).await).await {
+            Err(RestoreError::Nowhere { key, tried }) => {
+                let sealed = older_version(&self.locations, &key, pack).await.ok_or(RestoreError::Nowhere { key, tried })?;
+                self.fetched.fetch_add(size, Ordering::Relaxed);
+                OpenPack::open_on(&self.pool, sealed, pack, Arc::clone(&self.vault)).await?
+            }
+            open => open?,
+        };
         self.keep(pack, open.clone());
         Ok(open)
     }

@@ -16,6 +16,7 @@ use crate::{
         packlist::{PackList, Positions},
         record::{Point, PointRef},
         sealed::{SealedComponent, SealedMember, SealedPoint},
+        version_named,
     },
 };
 
@@ -48,7 +49,22 @@ pub async fn fetch_named(locations: &[Location], key: &ObjectKey, digest: Sha256
             Err(error) => tried.push(format!("{}: {}", location.name, explain(&error))),
         }
     }
-    Err(RestoreError::Nowhere { key: key.clone(), tried: tried.join("; ") })
+    older_version(locations, key, digest).await.ok_or_else(|| RestoreError::Nowhere { key: key.clone(), tried: tried.join("; ") })
+}
+
+/// An object that is at no location as it should be may lie behind a delete marker, or under what was put over it.
+pub async fn older_version(locations: &[Location], key: &ObjectKey, digest: Sha256) -> Option<Bytes> {
+    for location in locations {
+        match version_named(location.store.as_ref(), key, digest).await {
+            Ok(None) => {}
+            Ok(Some((version, bytes))) => {
+                tracing::warn!(%key, location = location.name, version, "it is hidden or covered, and was read from an older version");
+                return Some(bytes);
+            }
+            Err(error) => tracing::warn!(%key, location = location.name, %error, "its older versions cannot be read"),
+        }
+    }
+    None
 }
 
 impl OpenedPoint {
