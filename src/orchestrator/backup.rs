@@ -21,7 +21,6 @@ use crate::{
         plan::{Facts, OpenEpoch, plan},
     },
     config::{PauseUntil, Policy},
-    model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     model::{ByteCount, Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     repository::{
         RepositoryError,
