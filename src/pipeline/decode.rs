@@ -87,7 +87,7 @@ impl Cursor {
     /// # Errors
     /// When a block is damaged or there is no frame of our form.
     pub fn frame(&mut self, pack: &OpenPack, at: u64, end: u64) -> Result<(&[u8], usize), PipelineError> {
-        if end > pack.plain_len {
+        if at >= end || end > pack.plain_len {
             return Err(PipelineError::Length("a map points behind the end of a pack"));
         }
         if at < self.start || at > self.start + self.filled as u64 {
@@ -95,11 +95,12 @@ impl Cursor {
         }
         loop {
             let from = (at - self.start) as usize;
-            let to = self.filled.min(usize::try_from(end - self.start).unwrap_or(usize::MAX)).max(from);
-            match frame::first_lengths(&self.plain[from..to]) {
+            let to = self.filled.min(usize::try_from(end - self.start).unwrap_or(usize::MAX));
+            let here = self.plain.get(from..to).unwrap_or_default();
+            match frame::first_lengths(here) {
                 Ok((length, size)) => return Ok((&self.plain[from..from + length], size)),
                 // It may only be that the rest of it is not decrypted yet.
-                Err(error) if self.start + to as u64 >= end || to - from > frame::frame_max() => return Err(error),
+                Err(error) if self.start + to as u64 >= end || here.len() > frame::frame_max() => return Err(error),
                 Err(_) => self.more(pack, from)?,
             }
         }

@@ -88,6 +88,9 @@ fn frames_are_read_in_any_order_and_none_behind_the_end() {
     for index in [0, 1, 2, 3, 4, 5, 6, 7, 7, 2, 4, 0, 6, 4, 1] {
         assert!(read(&mut cursor, &pack, places[index]).unwrap() == plain[index], "{index}");
     }
+    for index in 0..plain.len() {
+        assert!(read(&mut Cursor::default(), &pack, places[index]).unwrap() == plain[index], "{index} first");
+    }
     let end = sealed.plain_length;
     for (offset, length) in [(0, end + 1), (end - 1, 2), (u64::MAX, 1), (1, u64::MAX), (end - 1, 1), (places[4].offset, places[4].length - 1)] {
         assert!(read(&mut cursor, &pack, Placement { offset, length }).is_err(), "{offset} {length}");
