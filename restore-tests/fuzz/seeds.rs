@@ -8,7 +8,7 @@ use std::{
 use hourglass::{
     model::{RunId, Sha256},
     orchestrator::{journal::JournalRecord, process::Process, state::JournalEvent},
-    pipeline::{FrameDecoder, PipelineError, VaultIdentity, frame::Frames, open},
+    pipeline::{FrameDecoder, VaultIdentity, frame::Frames, open},
     repository::map::TreeLine,
 };
 
@@ -78,12 +78,11 @@ fn unzipped(kind: &str, identity: &VaultIdentity) -> Vec<Vec<u8>> {
 fn plain_frames() -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for pack in opened("packs", &vault::OPENED.identity) {
-        let total = Frames(&pack).map(|frame| frame.unwrap().1 as u64).sum();
-        let keep = |plain: &[u8]| {
-            found.push(plain.to_vec());
-            Ok::<_, PipelineError>(())
-        };
-        FrameDecoder::new().unwrap().decode_each(&pack, total, keep).unwrap();
+        for (frame, length) in Frames(&pack).map(Result::unwrap) {
+            let mut plain = Vec::new();
+            FrameDecoder::new().unwrap().decode(frame, length, &mut plain).unwrap();
+            found.push(plain);
+        }
     }
     found
 }
