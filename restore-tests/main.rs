@@ -21,7 +21,6 @@ mod postgres;
 mod pruned;
 mod regions;
 mod secrets;
-mod servers;
 mod signers;
 mod site;
 mod stores;
