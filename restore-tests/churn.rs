@@ -75,7 +75,7 @@ impl Month {
 
 /// Which of `count` things change on a day: a tenth of them, each day others.
 fn tenth(day: u64, count: u64) -> impl Iterator<Item = u64> {
-    (0..count).filter(move |i| blake3::hash(format!("{day} {i}").as_bytes()).as_bytes()[0] % 10 == 0)
+    (0..count).filter(move |i| blake3::hash(format!("{day} {i}").as_bytes()).as_bytes()[0].is_multiple_of(10))
 }
 
 /// Sixteen files to a pack, as files of a MiB are in packs of full size.
@@ -99,7 +99,7 @@ async fn restores_of_large_files_that_change_in_the_middle_read_little_more_than
     let change = |world: &World, day: u64| {
         for block in tenth(day, FILES * BLOCKS) {
             let file = File::options().write(true).open(path(world, block / BLOCKS)).unwrap();
-            file.write_all_at(&noise(day << 32 | block, 64 << 10), (block % BLOCKS << 20) + (300 << 10)).unwrap();
+            file.write_all_at(&noise(day << 32 | block, 64 << 10), ((block % BLOCKS) << 20) + (300 << 10)).unwrap();
         }
     };
     month(4 << 20, begin, change).await.judge("large files").await;
