@@ -208,7 +208,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let journalled = journalling.await.map_err(|_| OrchestratorError::TornDown)?;
     let outcome = executed?;
     journalled?;
-    let state = run.snapshot().await;
+    let state = run.snapshot();
     let output = |id: &StepId| match state.steps.get(id) {
         Some(StepState::Ended(_, output)) => Some(output.clone()),
         _ => None,

@@ -1,9 +1,13 @@
 //! Runs a plan: starts what may start, journals before and after, stops at a safe point when asked.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     OrchestratorError,
@@ -21,7 +25,8 @@ const PARALLEL_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Run {
     state: Mutex<RunState>,
-    journal: Mutex<Journal>,
+    /// Held while something is written, so by a task of its own only: see [`Run::record`].
+    journal: AsyncMutex<Journal>,
     ctx: Context,
     begun_before: BTreeSet<StepId>,
 }
@@ -36,7 +41,7 @@ impl Run {
         journal.append(event.clone(), ctx.clock.now()).await?;
         Ok(Arc::new(Run {
             state: Mutex::new(RunState::begin(event)?),
-            journal: Mutex::new(journal),
+            journal: AsyncMutex::new(journal),
             ctx: ctx.clone(),
             begun_before: BTreeSet::new(),
         }))
@@ -52,7 +57,7 @@ impl Run {
         let begun = |(id, state): (&StepId, &StepState)| (*state == StepState::Started).then(|| id.clone());
         let state = state.next(event)?;
         let begun_before = state.steps.iter().filter_map(begun).collect();
-        Ok(Arc::new(Run { state: Mutex::new(state), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before }))
+        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), ctx: ctx.clone(), begun_before }))
     }
 
     /// Whether an earlier process of this run had begun a step without ending it.
@@ -61,13 +66,13 @@ impl Run {
     }
 
     /// The run's id, the same for every process that works on it.
-    pub async fn id(&self) -> String {
-        self.state.lock().await.plan.run.to_string()
+    pub fn id(&self) -> String {
+        self.state().plan.run.to_string()
     }
 
     /// Components of a restore step that its target has whole, as far as they were journalled.
-    pub async fn written(&self, step: &StepId) -> BTreeSet<u32> {
-        let state = self.state.lock().await;
+    pub fn written(&self, step: &StepId) -> BTreeSet<u32> {
+        let state = self.state();
         let of_step = state.checkpoints.iter().filter(|(of, _)| of == step);
         of_step
             .filter_map(|(_, output)| if let Output::Written { components } = output { Some(components) } else { None })
@@ -76,24 +81,34 @@ impl Run {
             .collect()
     }
 
-    async fn record(&self, event: JournalEvent) -> Result<(), OrchestratorError> {
-        let mut state = self.state.lock().await;
-        state.allows(&event)?;
-        self.journal.lock().await.append(event.clone(), self.ctx.clock.now()).await?;
-        Ok(state.advance(event)?)
+    fn state(&self) -> MutexGuard<'_, RunState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Journals an event. A task of its own does: steps run only while the executor waits for one of them, and a step that held the journal while the
+    /// executor waits for the journal would never go on.
+    async fn record(self: &Arc<Run>, event: JournalEvent) -> Result<(), OrchestratorError> {
+        let run = Arc::clone(self);
+        let recording = tokio::spawn(async move {
+            let mut journal = run.journal.lock().await;
+            run.state().allows(&event)?;
+            journal.append(event.clone(), run.ctx.clock.now()).await?;
+            Ok(run.state().advance(event)?)
+        });
+        recording.await.map_err(|_| OrchestratorError::TornDown)?
     }
 
     /// Journals what a step has reached, so that it is not done again after a crash.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn checkpoint(&self, step: &StepId, output: Output) -> Result<(), OrchestratorError> {
+    pub async fn checkpoint(self: &Arc<Run>, step: &StepId, output: Output) -> Result<(), OrchestratorError> {
         self.record(JournalEvent::Checkpoint { step: step.clone(), output }).await
     }
 
     /// What steps have left for later ones, and checkpoints, so far.
-    pub async fn snapshot(&self) -> RunState {
-        self.state.lock().await.clone()
+    pub fn snapshot(&self) -> RunState {
+        self.state().clone()
     }
 
     /// Runs what the journal does not yet show as ended. `perform` does one step and is safe to call twice for it.
@@ -105,13 +120,13 @@ impl Run {
         F: Fn(Arc<Run>, Step) -> Fut,
         Fut: Future<Output = StepEnd>,
     {
-        let plan = self.snapshot().await.plan;
+        let plan = self.snapshot().plan;
         self.ctx.observer.event(&Event::RunStarted { run: plan.run.clone(), what: plan.what.clone(), steps: plan.steps.len() });
         let mut running = FuturesUnordered::new();
         let mut begun = BTreeSet::new();
         loop {
             while running.len() < PARALLEL_MAX && !self.ctx.cancel.is_draining() {
-                let Some(step) = self.next_ready(&begun).await else { break };
+                let Some(step) = self.next_ready(&begun) else { break };
                 begun.insert(step.id.clone());
                 self.record(JournalEvent::StepStarted { step: step.id.clone() }).await?;
                 self.ctx.observer.event(&Event::StepStarted { step: step.id.clone(), what: step.what.clone() });
@@ -126,8 +141,8 @@ impl Run {
         self.end(&plan).await
     }
 
-    async fn end(&self, plan: &Plan) -> Result<Outcome, OrchestratorError> {
-        let state = self.snapshot().await;
+    async fn end(self: &Arc<Run>, plan: &Plan) -> Result<Outcome, OrchestratorError> {
+        let state = self.snapshot();
         let unfinished = state.steps.values().any(|step| !matches!(step, StepState::Ended(..)));
         let outcome = match self.ctx.cancel.is_draining() && unfinished {
             true => Outcome::Cancelled { reason: "stopped by a signal".to_owned() },
@@ -143,8 +158,8 @@ impl Run {
         Ok(outcome)
     }
 
-    async fn next_ready(&self, begun: &BTreeSet<StepId>) -> Option<Step> {
-        let state = self.state.lock().await;
+    fn next_ready(&self, begun: &BTreeSet<StepId>) -> Option<Step> {
+        let state = self.state();
         let ended = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(..)));
         let succeeded = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(Outcome::Succeeded | Outcome::Incomplete { .. }, _)));
         let ready = |step: &&Step| !ended(&step.id) && !begun.contains(&step.id) && step.needs.iter().all(succeeded) && step.after.iter().all(ended);
@@ -155,4 +170,47 @@ impl Run {
 /// The end of a step that did not happen.
 pub fn failed(step: &StepId, error: &dyn std::error::Error) -> StepEnd {
     (Outcome::Failed { problem: Problem { subject: step.to_string(), what: explain(error) } }, Output::Nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        model::{RunId, step_id},
+        pipeline::ChunkKey,
+        storage::DirectoryStore,
+    };
+
+    fn plan(names: &[&str]) -> Plan {
+        let step = |name: &&str| Step {
+            id: step_id(&[name]),
+            needs: Vec::new(),
+            after: Vec::new(),
+            what: (*name).to_owned(),
+            action: Action::ResumeWriters,
+        };
+        Plan { run: RunId::new(jiff::Timestamp::UNIX_EPOCH, 1), what: "a test".to_owned(), steps: names.iter().map(step).collect() }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_journalling_when_another_ends_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(DirectoryStore::open(folder.path()).unwrap());
+        let plan = plan(&["long", "short"]);
+        let journal = Journal::create(store, plan.run.clone(), ChunkKey::generate().derive("a test"));
+        let run = Run::begin(plan, journal, &Context::default()).await.unwrap();
+        let work = run.execute(|run, step| async move {
+            if step.what == "long" {
+                for number in 0..20 {
+                    run.checkpoint(&step.id, Output::Written { components: vec![number] }).await.unwrap();
+                }
+            }
+            (Outcome::Succeeded, Output::Nothing)
+        });
+        let outcome = tokio::time::timeout(Duration::from_secs(60), work).await.expect("the run goes on");
+        assert!(outcome.unwrap().is_success());
+        assert_eq!(run.written(&step_id(&["long"])).len(), 20);
+    }
 }

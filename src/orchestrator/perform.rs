@@ -101,7 +101,7 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
         },
     };
     let (report, written) = mpsc::unbounded_channel();
-    let earlier = Earlier { run: run.id().await, resumed, done: run.written(step).await, report };
+    let earlier = Earlier { run: run.id(), resumed, done: run.written(step), report };
     let journalling = journal_written(&run, step, written);
     let restoring = restore_member(wanted.point, wanted.member, to, earlier, step.clone(), ctx);
     let (journalled, restored) = tokio::join!(journalling, restoring);
@@ -118,7 +118,7 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
 }
 
 /// Journals, some at a time, which components the target has whole.
-async fn journal_written(run: &Run, step: &StepId, mut written: mpsc::UnboundedReceiver<u32>) -> Result<(), OrchestratorError> {
+async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::UnboundedReceiver<u32>) -> Result<(), OrchestratorError> {
     while let Some(first) = written.recv().await {
         let mut components = vec![first];
         let more = async {

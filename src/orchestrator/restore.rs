@@ -84,7 +84,7 @@ pub fn check_free(known: &KnownRun) -> Result<(), OrchestratorError> {
 async fn execute(run: Arc<Run>, tools: RestoreTools, ctx: &Context) -> Result<RestoreEnd, OrchestratorError> {
     let equipment = Arc::new(Equipment::Restore(Box::new(tools.point), tools.sources));
     let outcome = run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone())).await?;
-    let state = run.snapshot().await;
+    let state = run.snapshot();
     let steps = state.plan.steps.iter().filter_map(|step| match state.steps.get(&step.id)? {
         StepState::Ended(outcome, output) => Some((step.id.clone(), outcome.clone(), output.clone())),
         _ => None,
