@@ -15,6 +15,7 @@ mod fixtures;
 mod forgery;
 mod fuzz;
 mod histories;
+mod incomplete;
 mod lab;
 mod paused;
 mod postgres;

@@ -348,7 +348,7 @@ fn request(config: &Config, repository: hourglass::model::RepositoryId, keys: Ca
 fn restore_plan(opened: &OpenedPoint, target: &Path) -> Plan {
     let directory = |name: &MemberName| Destination::Directory(target.join(name.as_str()));
     let members = opened.sealed.members.iter().map(|member| (member.name.clone(), directory(&member.name))).collect();
-    let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse };
+    let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse, accepted: None };
     plan(&RunId::new(Timestamp::now(), runs::random()), opened, &request).unwrap()
 }
 

@@ -5,6 +5,7 @@ compared with its source. Nothing of ours may be cheaper than theirs: encryption
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import statistics
@@ -79,6 +80,7 @@ RAW = Tool(
     backup=["bench-raw", "backup", "{source}", "{repo}", str(os.cpu_count())],
     restore=["bench-raw", "restore", "{repo}", "{target}", str(os.cpu_count())],
 )
+CASES = ["sql", "random", "files", "memory", "large"]
 TOOLS = [HOURGLASS, RAW, RESTIC, RUSTIC, BORG]
 
 
@@ -224,14 +226,37 @@ def unchanged(tools, runs, count, work):
         shutil.rmtree(folder)
 
 
+def destroyed(tools, size, work):
+    """One file, which is gone before it is restored: there need not be room for two."""
+    source = make("large", work / "data", size)
+    rows = []
+    for tool in tools:
+        course = Course(tool, work / tool.name, source)
+        before, backup = digest(source / "part-0"), course.backup()
+        shutil.rmtree(source)
+        course.target.mkdir()
+        restore = course.run(tool.restore, cwd=course.target if tool.restore_in_target else None)
+        if digest(next(course.target.rglob("part-0"))) != before:
+            sys.exit(f"{tool.name} did not restore what was saved")
+        rows.append([tool.name, f"{course.stored() / MIB:.0f}", *cells([backup], [backup]), *cells([restore], [restore])])
+        shutil.rmtree(course.place)
+    head = ["tool", "stored MiB", *(name.format("backup") for name in COST), *(name.format("restore") for name in COST)]
+    table(f"One file of {size // MIB} MiB, on disk, once", head, rows)
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="restore-tests/bench")
-    parser.add_argument("cases", nargs="*", choices=["sql", "random", "files", "memory", []], help="default: all")
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median counts (default 5)")
     parser.add_argument("--tools", default=",".join(tool.name for tool in TOOLS), help="default: %(default)s; ratios are to the first")
     parser.add_argument("--small", action="store_true", help="a sixteenth of the data, a hundredth of the files")
     given = parser.parse_args()
-    cases = given.cases or ["sql", "random", "files", "memory"]
+    cases = given.cases or CASES
     tools = [tool for name in given.tools.split(",") for tool in TOOLS if tool.name == name]
     gib = (1 << 30) // (16 if given.small else 1)
     began = time.monotonic()
@@ -246,6 +271,9 @@ def main():
         # Not in memory: data, repository and target together would not fit. One run, because times are not the point.
         with tempfile.TemporaryDirectory(prefix="hourglass-bench.") as slow:
             cold("sql", f"{10 * gib // MIB} MiB like a database dump, on disk, once: peak memory", tools, 1, 10 * gib, Path(slow))
+    if "large" in cases:
+        with tempfile.TemporaryDirectory(prefix="hourglass-bench.") as slow:
+            destroyed(tools[:1], 20 * gib, Path(slow))
     model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     print(
         f"\nMedians of {given.runs}, tools in turn, cold repository each time, every restore compared with its source. Data, repository and target"

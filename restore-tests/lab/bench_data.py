@@ -57,7 +57,23 @@ def small(folder, count, seed):
             out.write(dice.randbytes(dice.randint(16, 512)))
 
 
+def large(folder, size, seed):
+    """One file: pieces of a dump in random order, with random bytes every MiB, so that no chunk comes twice."""
+    sql(os.path.join(folder, "pieces"), 64 << 20, seed)
+    with open(os.path.join(folder, "pieces"), "rb") as file:
+        dump = file.read()
+    os.remove(os.path.join(folder, "pieces"))
+    dice, pieces = random.Random(seed), [dump[at : at + 4096] for at in range(0, len(dump), 4096)]
+    with open(os.path.join(folder, "part-0"), "wb") as out:
+        for _ in range(0, size, 1 << 20):
+            out.write(dice.randbytes(4096) + b"".join(dice.choices(pieces, k=255)))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "large":
+        os.makedirs(sys.argv[2])
+        large(sys.argv[2], int(sys.argv[3]), 1)
+        sys.exit()
     kind, root, amount = {"sql": sql, "random": noise, "small": small}[sys.argv[1]], sys.argv[2], int(sys.argv[3])
     os.makedirs(root)
     with Pool() as pool:

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     config::{Config, PRIMARY},
-    model::{EntryNumber, Problem},
+    model::{Accepted, EntryNumber, Problem},
     repository::{
         record::{Body, Entry, Heads, Proven, Record, Standing},
         repo::RepoFile,
@@ -113,7 +113,11 @@ fn summary(body: &Body) -> String {
         Body::Prune(prune) => format!("{}: {} in {} objects", prune.epoch, prune.bytes, prune.objects),
         Body::Hold(mark) | Body::Release(mark) | Body::Suspect(mark) => format!("{} by {}: {}", mark.point.id, mark.by, mark.reason),
         Body::Proof(proof) => vault(&proof.of),
-        Body::Restore(restore) => format!("{}, {} members", restore.point.id, restore.members.len()),
+        Body::Restore(restore) => {
+            let names = |accepted: &Accepted| accepted.missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let accepted = restore.accepted.as_ref().map(|accepted| format!("; {} accepts that {} may be missing", accepted.by, names(accepted)));
+            format!("{}, {} members{}", restore.point.id, restore.members.len(), accepted.unwrap_or_default())
+        }
     }
 }
 

@@ -1,36 +1,42 @@
 //! `hourglass restore`
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, points, repo::Repo};
+mod choose;
+mod targets;
+
+pub use choose::Choice;
+pub use targets::Into;
+pub(super) use {
+    choose::{Wanted, find},
+    targets::own_target,
+};
+
+use self::{
+    choose::answers,
+    targets::{renaming, request},
+};
+use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, repo::Repo};
 use crate::{
-    config::{Config, PRIMARY, SourceConfig, StoreConfig, StoreUrl},
-    model::{Context, Destination, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},
+    config::{Config, PRIMARY, StoreConfig, StoreUrl},
+    model::{Context, MemberName, Outcome, RunId, Timestamp},
     orchestrator::{
         output::Output,
         restore::{RestoreEnd, RestoreTools, run_restore},
         runs,
     },
     repository::{
-        catalog::{Catalog, CatalogPoint, Selector},
         keys::{OperatorFile, vault},
         record::{Body, MemberOutcome, Point, PointRef, Restore, RestoredMember},
-        repo::RepoFile,
     },
-    restore::{
-        fetch::Location,
-        opened::OpenedPoint,
-        plan::{Request, plan},
-    },
+    restore::{fetch::Location, opened::OpenedPoint, plan::plan},
     sources::{self, Source},
     storage::{self, ObjectStore},
 };
 
-/// How long a location may say nothing before the next one is asked: it may be gone, and the clock is running.
-const LOCATION_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a restore waits for the control store, which it can do without: it may be gone, and the clock is running.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a restore that is done tries to enter itself in the record of a location that may be gone.
@@ -41,7 +47,7 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 #[command(after_long_help = "The target must be empty or absent.\n\nExample:\n  hourglass restore production@we/1:42 events --to /srv/restored\n  \
     hourglass restore production@we/1:42 events 2026/11 --to /srv/restored --dry-run\n  hourglass restore production@we/1:42 portal --into portal-dr shop --rename shop=shop_old\n  \
     hourglass restore production@we/1:42 portal --in-place portal")]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["to", "into", "in_place"])))]
+#[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["to", "into", "in_place"])))]
 pub struct RestoreArgs {
     /// The point (production@we/1:42), or a policy or a lineage (production@we/1) for its newest good point, or for the one that --at or --before chooses
     #[arg(value_name = "POINT")]
@@ -54,14 +60,14 @@ pub struct RestoreArgs {
     /// Restore into this folder, one folder per member
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// Restore into the system that this source of the configuration describes: another server, another cluster
-    #[arg(long, value_name = "SOURCE", requires = "member")]
-    pub into: Option<MemberName>,
+    /// Restore into the system that this source of the configuration describes: another server, another cluster. Of several members, each into its own
+    #[arg(long, value_name = "[MEMBER=]SOURCE")]
+    pub into: Vec<Into>,
     /// With --into: the new name of a database, a keyspace or an index
-    #[arg(long, value_name = "OLD=NEW", value_parser = renaming, requires = "into")]
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming, requires_all = ["into", "member"])]
     pub rename: Vec<(String, String)>,
     /// Restore to where it came from; the member's name has to be repeated here
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "into"])]
     pub in_place: Option<MemberName>,
     /// The point that represents this time best: the newest that is consistent at or before it (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "before")]
@@ -69,6 +75,12 @@ pub struct RestoreArgs {
     /// The newest point that was consistent before this time (RFC 3339): before the accident
     #[arg(long, value_name = "TIME")]
     pub before: Option<Timestamp>,
+    /// Choose an incomplete point if nothing but this member is missing from it
+    #[arg(long, value_name = "NAME", requires = "who")]
+    pub accept_missing: Vec<MemberName>,
+    /// Who accepts that; it is entered in the record
+    #[arg(long, value_name = "WHO", requires = "accept_missing")]
+    pub who: Option<String>,
     /// The location to read from; a pack that it lacks is read from any other
     #[arg(long, value_name = "LOCATION")]
     pub from: Option<String>,
@@ -77,41 +89,9 @@ pub struct RestoreArgs {
     pub dry_run: bool,
 }
 
-/// Which point to restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
-    /// This one.
-    Point(RecoveryPointId),
-    /// One of this policy's, chosen by time.
-    Newest(PolicyName),
-    /// One of this lineage's, which may be another site's, chosen by time.
-    NewestOf(Lineage),
-}
-
-impl FromStr for Choice {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Choice, InvalidId> {
-        match (text.contains(':'), text.contains(['@', '/'])) {
-            (true, _) => text.parse().map(Choice::Point),
-            (false, true) => text.parse().map(Choice::NewestOf),
-            (false, false) => text.parse().map(Choice::Newest),
-        }
-    }
-}
-
-/// Which point, and where to look for it.
-#[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    pub point: &'a Choice,
-    pub at: Option<Timestamp>,
-    pub before: Option<Timestamp>,
-    pub from: Option<&'a str>,
-}
-
 impl RestoreArgs {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { point: &self.point, at: self.at, before: self.before, from: self.from.as_deref() }
+        Wanted { point: &self.point, at: self.at, before: self.before, from: self.from.as_deref(), accept_missing: &self.accept_missing }
     }
 }
 
@@ -157,74 +137,6 @@ async fn journal_place(config: &Config) -> Result<(Arc<dyn ObjectStore>, Option<
     Ok((local, Some(note)))
 }
 
-/// The point that was asked for, from the first location that has it.
-pub(super) async fn find(config: &Config, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
-    let places: Vec<&str> = match wanted.from {
-        Some(name) => vec![name],
-        None => std::iter::once(PRIMARY).chain(config.locations.keys().map(String::as_str).filter(|name| *name != PRIMARY)).collect(),
-    };
-    let mut first_error = None;
-    for (index, place) in places.iter().enumerate() {
-        let found = match index + 1 < places.len() {
-            true => match answers(config, place).await {
-                Ok(()) => find_at(config, place, wanted).await,
-                Err(silent) => Err(silent),
-            },
-            // Nobody else is left to ask.
-            false => find_at(config, place, wanted).await,
-        };
-        match found {
-            Ok(found) => return Ok(found),
-            Err(error) if error.exit == ExitCode::Usage => return Err(error),
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    Err(first_error.expect("a configuration has at least one location"))
-}
-
-/// Whether a location says anything at all, be it an error.
-async fn answers(config: &Config, place: &str) -> Result<(), CliError> {
-    let store = storage::open(&config.locations[place]).await?;
-    let silent = || {
-        let message = format!("the location {place} did not answer in {} s", LOCATION_PATIENCE.as_secs());
-        CliError::new(ExitCode::Failed, "unavailable", message).hint(format!("`--from {place}` waits longer for it"))
-    };
-    tokio::time::timeout(LOCATION_PATIENCE, RepoFile::load(&*store)).await.map(drop).map_err(|_| silent())
-}
-
-async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
-    let repo = Repo::at(config.clone(), place).await?;
-    let (lineage, selector) = match wanted.point {
-        Choice::Point(id) if wanted.at.is_none() && wanted.before.is_none() => (id.lineage.clone(), Selector::Number(id.number)),
-        Choice::Point(_) => return Err(CliError::usage("--at and --before choose a point of a policy, and a point was named")),
-        Choice::Newest(policy) => (repo.lineage(policy.as_str())?, Selector::Latest),
-        Choice::NewestOf(lineage) => (lineage.clone(), Selector::Latest),
-    };
-    if !matches!(wanted.point, Choice::Point(_)) {
-        // What is missing may be newer than what would be chosen. A point that is named is restored from what there is.
-        repo.record_to_write(&lineage).await.map_err(|error| error.hint("to restore one of the points that are here, name it"))?;
-    }
-    let records = points::records(&repo, Some(&lineage)).await?;
-    let (own, others) = points::split(&records, &lineage).expect("it was asked for");
-    let catalog = Catalog::new(own, &others);
-    let point = match wanted.at.map(|at| (at, true)).or(wanted.before.map(|before| (before, false))) {
-        None => catalog.resolve(&selector)?,
-        Some((time, inclusive)) => by_time(&catalog, &lineage, time, inclusive)?,
-    };
-    let (name, manifest) = (point.name.clone(), point.point.clone());
-    Ok((repo, name, manifest))
-}
-
-/// The newest good point all of whose data is from before a time.
-fn by_time<'c>(catalog: &'c Catalog<'c>, lineage: &Lineage, time: Timestamp, inclusive: bool) -> Result<&'c CatalogPoint<'c>, CliError> {
-    let fits = |point: &&CatalogPoint<'_>| {
-        let to = point.point.members.iter().map(|member| member.consistent_to).max().unwrap_or(point.point.ended);
-        point.is_good() && (to < time || (inclusive && to == time))
-    };
-    let missing = || CliError::new(ExitCode::Failed, "not-found", format!("no good recovery point of {lineage} is from before {time}"));
-    catalog.points().iter().rev().find(fits).ok_or_else(|| missing().hint("see `hourglass points list`"))
-}
-
 /// Opens a point with an operator's keys; packs are read from any location.
 pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator: &OperatorFile, ctx: &Context) -> Result<OpenedPoint, CliError> {
     let unlocked = vault::unlock(repo.store.as_ref(), &repo.trusts, &manifest.vault, &operator.identities).await?;
@@ -236,54 +148,6 @@ pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator
         }
     }
     Ok(OpenedPoint::open(point, manifest, Arc::new(unlocked.identity), locations, ctx).await?)
-}
-
-/// What the configuration's source of that name stands for.
-pub(super) fn own_target(config: &Config, name: &MemberName) -> Result<Destination, CliError> {
-    match config.sources.get(name) {
-        Some(SourceConfig::Files(files)) => Ok(Destination::Directory(files.path.clone())),
-        Some(_) => Ok(Destination::System { source: name.clone(), rename: BTreeMap::new() }),
-        None => Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
-    }
-}
-
-fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<Request, CliError> {
-    let select = args.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    if let Some(name) = &args.in_place {
-        if args.member.as_ref() != Some(name) {
-            return Err(CliError::usage("--in-place has to repeat the name of the one member that is restored")
-                .hint(format!("hourglass restore {} {name} --in-place {name}", point.point.id)));
-        }
-        return Ok(Request { members: vec![(name.clone(), own_target(config, name)?)], select, overwrite: Overwrite::InPlace });
-    }
-    if let Some(source) = &args.into {
-        let Some(name) = &args.member else {
-            return Err(CliError::usage("--into takes one member").hint(format!("hourglass restore {} MEMBER --into {source}", point.point.id)));
-        };
-        let to = match own_target(config, source)? {
-            Destination::System { source, .. } => Destination::System { source, rename: args.rename.iter().cloned().collect() },
-            to @ Destination::Directory(_) => to,
-        };
-        return Ok(Request { members: vec![(name.clone(), to)], select, overwrite: Overwrite::Refuse });
-    }
-    let folder = args.to.clone().expect("the parser asks for one of --to, --into and --in-place");
-    let folder = std::path::absolute(&folder).map_err(|error| CliError::file("finding", &folder, &error))?;
-    let members = match &args.member {
-        Some(name) => vec![(name.clone(), Destination::Directory(folder))],
-        None => {
-            let all = point.sealed.members.iter();
-            all.map(|member| (member.name.clone(), Destination::Directory(folder.join(member.name.as_str())))).collect()
-        }
-    };
-    Ok(Request { members, select, overwrite: Overwrite::Refuse })
-}
-
-/// `OLD=NEW`.
-fn renaming(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.to_owned(), new.to_owned())),
-        _ => Err("expected OLD=NEW".to_owned()),
-    }
 }
 
 /// What the steps of a restore work with.
@@ -317,7 +181,14 @@ pub(super) async fn finish(
 ) -> Result<Report, CliError> {
     let ended = ctx.clock.now();
     let members = restored_members(&end);
-    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: members.clone(), started, ended });
+    let body = Body::Restore(Restore {
+        run: end.run.clone(),
+        point: point.clone(),
+        members: members.clone(),
+        accepted: end.accepted.clone(),
+        started,
+        ended,
+    });
     let no_answer =
         |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", RECORD_PATIENCE.as_secs())));
     let recorded = tokio::time::timeout(RECORD_PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);

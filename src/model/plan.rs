@@ -151,6 +151,19 @@ pub struct Plan {
     pub what: String,
     /// The steps.
     pub steps: Vec<Step>,
+    /// Of a restore of an incomplete point that was chosen nevertheless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+}
+
+/// That somebody takes a point which lacks members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// The members that may be missing.
+    pub missing: Vec<MemberName>,
+    /// Who says so.
+    pub by: String,
 }
 
 impl Plan {

@@ -191,7 +191,7 @@ mod tests {
             what: (*name).to_owned(),
             action: Action::ResumeWriters,
         };
-        Plan { run: RunId::new(jiff::Timestamp::UNIX_EPOCH, 1), what: "a test".to_owned(), steps: names.iter().map(step).collect() }
+        Plan { run: RunId::new(jiff::Timestamp::UNIX_EPOCH, 1), what: "a test".to_owned(), steps: names.iter().map(step).collect(), accepted: None }
     }
 
     #[tokio::test]

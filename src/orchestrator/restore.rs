@@ -13,7 +13,7 @@ use super::{
     state::StepState,
 };
 use crate::{
-    model::{Context, MemberName, Outcome, Plan, RunId, StepId},
+    model::{Accepted, Context, MemberName, Outcome, Plan, RunId, StepId},
     pipeline::MacKey,
     restore::opened::OpenedPoint,
     sources::Source,
@@ -42,6 +42,8 @@ pub struct RestoreEnd {
     pub outcome: Outcome,
     /// How each step ended, and what it moved.
     pub steps: Vec<(StepId, Outcome, Output)>,
+    /// Who took a point that lacks members.
+    pub accepted: Option<Accepted>,
 }
 
 /// Runs the plan of a restore.
@@ -89,5 +91,5 @@ async fn execute(run: Arc<Run>, tools: RestoreTools, ctx: &Context) -> Result<Re
         StepState::Ended(outcome, output) => Some((step.id.clone(), outcome.clone(), output.clone())),
         _ => None,
     });
-    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect() })
+    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect(), accepted: state.plan.accepted.clone() })
 }

@@ -4,10 +4,10 @@ use std::{fmt, str::FromStr};
 
 use super::{
     RepositoryError,
-    record::{Depth, Expiry, Point, PointRef, Record},
+    record::{Depth, Expiry, MemberOutcome, Point, PointRef, Record},
     retention::Candidate,
 };
-use crate::model::{EntryNumber, InvalidId, Lineage, RecoveryPointId, Timestamp};
+use crate::model::{EntryNumber, InvalidId, Lineage, MemberName, RecoveryPointId, Timestamp};
 
 /// One point.
 #[derive(Debug, Clone)]
@@ -33,7 +33,15 @@ pub struct CatalogPoint<'a> {
 impl CatalogPoint<'_> {
     /// Whether it may be chosen by itself: complete, proven, not suspect, not given up.
     pub fn is_good(&self) -> bool {
-        self.point.complete && !self.unproven && !self.suspect && self.expired.is_none() && !self.pruned
+        self.is_good_without(&[])
+    }
+
+    /// As [`CatalogPoint::is_good`], but required members of these names may be missing or incomplete.
+    pub fn is_good_without(&self, accepted: &[MemberName]) -> bool {
+        let members = || self.point.members.iter().filter(|member| member.required && member.outcome != MemberOutcome::Succeeded);
+        // Without such a member it is incomplete for another reason: its members are too far apart in time.
+        let complete = self.point.complete || (members().next().is_some() && members().all(|member| accepted.contains(&member.name)));
+        complete && !self.unproven && !self.suspect && self.expired.is_none() && !self.pruned
     }
 
     /// What retention looks at.

@@ -2,7 +2,7 @@
 
 use super::{RestoreError, opened::OpenedPoint};
 use crate::{
-    model::{Action, Destination, MemberName, Overwrite, Plan, RunId, Step, step_id},
+    model::{Accepted, Action, Destination, MemberName, Overwrite, Plan, RunId, Step, step_id},
     sources::Shape,
 };
 
@@ -15,6 +15,8 @@ pub struct Request {
     pub select: Vec<String>,
     /// Whether a target may hold something.
     pub overwrite: Overwrite,
+    /// Who takes a point that lacks members.
+    pub accepted: Option<Accepted>,
 }
 
 /// The plan of a restore.
@@ -45,5 +47,5 @@ pub fn plan(run: &RunId, point: &OpenedPoint, request: &Request) -> Result<Plan,
         let what = format!("restore {name} ({items} items) to {place}");
         steps.push(Step { id: step_id(&["restore", name.as_str()]), needs: Vec::new(), after: Vec::new(), what, action });
     }
-    Ok(Plan { run: run.clone(), what: format!("restore {}", point.point.id), steps })
+    Ok(Plan { run: run.clone(), what: format!("restore {}", point.point.id), steps, accepted: request.accepted.clone() })
 }

@@ -150,12 +150,12 @@ impl Story {
         ready.map_err(|error| CliError::file("making", &region.root, &error))?;
         let (config, ctx) = (self.b.load_config()?, self.b.context());
         let choice = Choice::NewestOf(self.lineage.clone());
-        let (repo, point, manifest) = restore::find(&config, &Wanted { point: &choice, at: None, before: None, from: None }).await?;
+        let (repo, point, manifest) = restore::find(&config, &Wanted::new(&choice)).await?;
         let operator = repo.operator()?;
         let opened = restore::open(&repo, point.clone(), manifest.clone(), &operator, &ctx).await?;
         let target = |name: &MemberName| Ok((name.clone(), restore::own_target(&config, name)?));
         let members = opened.sealed.members.iter().map(|member| target(&member.name)).collect::<Result<Vec<_>, CliError>>()?;
-        let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse };
+        let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse, accepted: None };
         let plan = plan(&RunId::new(ctx.clock.now(), runs::random()), &opened, &request)?;
         let control = storage::open(&config.control).await?;
         let (tools, started) = (restore::tools(&config, opened, &operator, control), ctx.clock.now());

@@ -23,7 +23,7 @@ use crate::{
 /// There is no operator key, no such point, or its vault cannot be opened.
 pub(super) async fn open(id: &RecoveryPointId, config: &Config, ctx: &Context) -> Result<OpenedPoint, CliError> {
     let choice = Choice::Point(id.clone());
-    let (repo, point, manifest) = restore::find(config, &Wanted { point: &choice, at: None, before: None, from: None }).await?;
+    let (repo, point, manifest) = restore::find(config, &Wanted::new(&choice)).await?;
     restore::open(&repo, point, manifest, &repo.operator()?, ctx).await
 }
 

@@ -6,7 +6,7 @@ use super::{
     entry::PointRef,
     point::{MemberOutcome, Point},
 };
-use crate::model::{ByteCount, EntryNumber, EpochId, MemberName, RunId, Sha256, Timestamp, VaultId};
+use crate::model::{Accepted, ByteCount, EntryNumber, EpochId, MemberName, RunId, Sha256, Timestamp, VaultId};
 pub use crate::model::{Class, EpochMode};
 
 /// What an entry says.
@@ -224,6 +224,9 @@ pub struct Restore {
     pub point: PointRef,
     /// What became of its members.
     pub members: Vec<RestoredMember>,
+    /// Who took a point that lacks members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
