@@ -21,6 +21,7 @@ mod postgres;
 mod pruned;
 mod regions;
 mod secrets;
+mod servers;
 mod signers;
 mod site;
 mod stores;
