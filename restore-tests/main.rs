@@ -22,6 +22,7 @@ mod postgres;
 mod pruned;
 mod regions;
 mod secrets;
+mod servers;
 mod signers;
 mod site;
 mod stores;

@@ -1,6 +1,8 @@
 # Debian packages that the tests and services need. Sourced by restore-tests/run.
 
-debian_packages=(acl age attr curl jq minisign perl-base postgresql-15 postgresql-client-15 util-linux zstd)
+debian_packages=(
+    acl age attr curl jq libaio1 mariadb-client-core mariadb-server-core maven minisign openjdk-17-jre-headless openssl perl-base
+    postgresql-15 postgresql-client-15 unzip util-linux zstd)
 
 # debian_install PACKAGE...: installs those that are missing.
 debian_install() (

@@ -37,13 +37,37 @@ service() {
     service_pid[$name]=$launched
 }
 
+# node NAME READY... -- COMMAND...: launches a server that tests may end and start again with restore-tests/lab/node. READY is
+# the function, with its arguments, that succeeds when the server answers.
+node() {
+    local name=$1 answers=()
+    shift
+    while [ "$1" != -- ]; do
+        answers+=("$1")
+        shift
+    done
+    shift
+    mkdir -p "$HOURGLASS_LAB_NODES/$name"
+    {
+        printf '#!/bin/bash\nset -euo pipefail\nlab=%q\n' "$lab"
+        declare -f "${answers[0]}"
+        printf '%q ' "${answers[@]}"
+    } >"$HOURGLASS_LAB_NODES/$name/ready"
+    chmod +x "$HOURGLASS_LAB_NODES/$name/ready"
+    # Data of the lab are thrown away, so nothing need end in order.
+    service "$name" KILL restore-tests/lab/node run "$name" "$@"
+}
+
+# node_ready NAME SECONDS: waits until a node answers.
+node_ready() { ready "$1" "$2" "$HOURGLASS_LAB_NODES/$1/ready"; }
+
 # ready NAME SECONDS COMMAND...: waits until COMMAND succeeds; shows the end of the log if it does not, or if the service ended.
 ready() {
     local name=$1 limit=$((SECONDS + $2)) pid=${service_pid[$1]}
     shift 2
-    until "$@" >/dev/null 2>&1; do
+    until "$@" >"$lab/$name.ready.log" 2>&1; do
         if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > limit)); then
-            tail -n 30 "$lab/$name.log" >&2
+            tail -n 30 "$lab/$name.log" "$lab/$name.ready.log" >&2
             echo "$name did not start" >&2
             exit 1
         fi
