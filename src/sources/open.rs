@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{CommandSource, EnvValue, FilesOptions, FilesSource, Source};
+use super::{AnalyticsSource, CommandSource, EnvValue, FilesOptions, FilesSource, Source};
 use crate::config::SourceConfig;
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -25,6 +25,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
                 consistency: command.consistency,
             })
         }
+        SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(analytics.clone())),
     }
 }
 
@@ -34,6 +35,13 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
     let pairs = match config {
         SourceConfig::Files(files) => vec![("path", files.path.display().to_string()), ("exclude", words(&files.exclude))],
         SourceConfig::Command(command) => vec![("dump", words(&command.dump)), ("load", words(&command.load))],
+        SourceConfig::Analytics(analytics) => vec![
+            ("url", analytics.url.to_string()),
+            ("indices", words(&analytics.indices)),
+            ("repository", analytics.repository.clone()),
+            ("repository_type", analytics.repository_kind.clone()),
+            ("repository_settings", serde_json::to_string(&analytics.repository_settings).expect("names and texts are plain data")),
+        ],
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
