@@ -14,6 +14,7 @@ mod fixtures;
 mod forgery;
 mod histories;
 mod lab;
+mod mysql;
 mod postgres;
 mod secrets;
 mod site;

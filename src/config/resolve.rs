@@ -1,5 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
+mod mysql;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -186,11 +188,12 @@ impl Resolver<'_> {
         for (name, source) in written {
             let path = format!("sources.{name}");
             let parsed = self.parse(&path, &name);
-            let source = match (source.files, source.command) {
-                (Some(files), None) => Some(SourceConfig::Files(self.files(files))),
-                (None, Some(command)) => Some(SourceConfig::Command(self.command(&format!("{path}.command"), command))),
+            let source = match (source.files, source.command, source.mysql) {
+                (Some(files), None, None) => Some(SourceConfig::Files(self.files(files))),
+                (None, Some(command), None) => Some(SourceConfig::Command(self.command(&format!("{path}.command"), command))),
+                (None, None, Some(mysql)) => Some(SourceConfig::Mysql(self.mysql(&format!("{path}.mysql"), mysql))),
                 _ => {
-                    self.say(&path, "give exactly one kind of source: files or command");
+                    self.say(&path, "give exactly one kind of source: files, command or mysql");
                     None
                 }
             };

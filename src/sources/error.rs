@@ -113,6 +113,28 @@ pub enum SourceError {
         /// The last lines of what it said, without secrets.
         stderr: Vec<String>,
     },
+    /// A database server that could not be reached, or that refused.
+    #[error("cannot {doing}")]
+    Database {
+        /// What was tried, and on what.
+        doing: String,
+        /// Of what kind it is.
+        kind: SourceErrorKind,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A system that is not as it has to be.
+    #[error("{subject} {why}")]
+    Unfit {
+        /// What: a server, an account, a table.
+        subject: String,
+        /// What is wrong with it.
+        why: String,
+        /// Of what kind it is.
+        kind: SourceErrorKind,
+        /// What a person can do.
+        hint: Option<&'static str>,
+    },
     /// A target that this source cannot write to.
     #[error("a source of kind {kind} cannot be restored {target}")]
     WrongTarget {
@@ -161,6 +183,7 @@ impl SourceError {
             SourceError::Command { .. } | SourceError::EmptyOutput { .. } | SourceError::StoppedReading { .. } => SourceErrorKind::Failed,
             SourceError::Deadline { .. } => SourceErrorKind::TimedOut,
             SourceError::Cancelled { .. } => SourceErrorKind::Cancelled,
+            SourceError::Database { kind, .. } | SourceError::Unfit { kind, .. } => *kind,
             SourceError::Io { source, .. } | SourceError::Spawn { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => SourceErrorKind::Denied,
                 io::ErrorKind::NotFound => SourceErrorKind::Vanished,
@@ -180,6 +203,11 @@ impl SourceError {
             SourceError::Deadline { .. } => Some("raise the source's timeout, or find out what the command waits for"),
             SourceError::EmptyOutput { .. } => Some("let the dump command write to its standard output, or set allow_empty if nothing is right"),
             SourceError::StoppedReading { .. } => Some("check that the load command reads its standard input to the end"),
+            SourceError::Unfit { hint, .. } => *hint,
+            SourceError::Database { kind: SourceErrorKind::Denied, .. } => Some("check the account, its password and its rights"),
+            SourceError::Database { kind: SourceErrorKind::TimedOut, .. } => {
+                Some("find out what holds the lock, or raise the source's lock_timeout or timeout")
+            }
             SourceError::WrongTarget { .. } => Some("restore it to a directory"),
             SourceError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run with the rights to read the source and to write the target")

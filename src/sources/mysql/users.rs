@@ -1,0 +1,83 @@
+//! Accounts: roles, users, and what they may do.
+
+use std::collections::BTreeMap;
+
+use super::{
+    connect::{Make, Server, Session, literal},
+    definition::{Definition, Kind},
+};
+use crate::sources::SourceError;
+
+/// Accounts that every server makes for itself.
+const OWN: [&str; 6] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""];
+
+/// All accounts but the server's own: roles and users first, then their grants.
+pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<Definition>, SourceError> {
+    let doing = "list the accounts";
+    let roles_are_marked = server.is(Make::MariaDb, (10, 0, 5));
+    let is_role = if roles_are_marked { "cast(is_role as char)" } else { "'N'" };
+    let sql = format!("select cast(user as char), cast(host as char), {is_role} from mysql.user order by 1, 2");
+    let accounts: Vec<(String, String, String)> = session.rows(&sql, doing).await?;
+    let (mut made, mut grants) = (Vec::new(), Vec::new());
+    for (user, host, role) in accounts {
+        // An account without a name is anybody: it is the server's own only as such, not as a role.
+        if OWN.contains(&user.as_str()) && !(user.is_empty() && !host.is_empty()) {
+            continue;
+        }
+        let is_role = role == "Y";
+        let name = if is_role { literal(&user) } else { account(&user, &host) };
+        let doing = format!("read the account {name}");
+        let definition = |kind, sql: String, then| Definition {
+            kind,
+            database: String::new(),
+            name: name.clone(),
+            table: None,
+            sql,
+            then,
+            session: BTreeMap::new(),
+            invalid: false,
+        };
+        if is_role {
+            made.push(definition(Kind::Role, format!("CREATE ROLE {name}"), Vec::new()));
+        } else {
+            let mut statements: Vec<String> = session.rows(&format!("show create user {name}"), &doing).await?;
+            let first = if statements.is_empty() { String::new() } else { statements.remove(0) };
+            made.push(definition(Kind::User, first, statements));
+        }
+        let shown: Vec<String> = session.rows(&format!("show grants for {name}"), &doing).await?;
+        for grant in shown {
+            grants.push(definition(Kind::Grant, without_password(&grant), Vec::new()));
+        }
+    }
+    // A role is made before those that it is granted to.
+    made.sort_by_key(|definition| definition.kind);
+    made.extend(grants);
+    Ok(made)
+}
+
+/// An account as statements name it.
+pub(super) fn account(user: &str, host: &str) -> String {
+    format!("{}@{}", literal(user), literal(host))
+}
+
+/// A grant without the password, which belongs to the account.
+fn without_password(grant: &str) -> String {
+    let Some(at) = [" IDENTIFIED BY PASSWORD ", " IDENTIFIED VIA "].iter().filter_map(|words| grant.find(words)).min() else {
+        return grant.to_owned();
+    };
+    let rest = &grant[at..];
+    let after = [" REQUIRE ", " WITH "].iter().filter_map(|words| rest.rfind(words)).min();
+    format!("{}{}", &grant[..at], after.map_or("", |at| &rest[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_does_not_carry_the_password() {
+        let grant = "GRANT ALL PRIVILEGES ON *.* TO `lab`@`%` IDENTIFIED BY PASSWORD '*6BB4' WITH GRANT OPTION";
+        assert_eq!(without_password(grant), "GRANT ALL PRIVILEGES ON *.* TO `lab`@`%` WITH GRANT OPTION");
+        assert_eq!(without_password("GRANT USAGE ON *.* TO `a`@`%`"), "GRANT USAGE ON *.* TO `a`@`%`");
+    }
+}
