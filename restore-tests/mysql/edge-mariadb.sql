@@ -1,5 +1,5 @@
 -- What MariaDB alone knows.
-set names utf8mb4;
+set names utf8mb4, time_zone = '+00:00';
 use {db};
 create table hidden (id int primary key, secret int invisible default 7, plain int);
 insert into hidden (id, secret, plain) values (1, 2, 3);

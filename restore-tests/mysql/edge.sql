@@ -1,5 +1,5 @@
 -- What is easy to lose, on MariaDB and on MySQL 8. {db} and {other} are the names of two databases, quoted.
-set names utf8mb4;
+set names utf8mb4, time_zone = '+00:00';
 set sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES';
 set foreign_key_checks = 0;
 create database {db} default character set latin1 collate latin1_german1_ci;
@@ -24,8 +24,8 @@ create table no_key (a int, b varchar(20));
 insert into no_key values (1, 'same'), (1, 'same'), (1, 'same'), (null, null), (null, null);
 create table composite (tenant varchar(20) not null, n bigint not null, v json, primary key (tenant, n), unique key u (n, tenant), fulltext key f (tenant));
 insert into composite values ('a', 1, '{"x": [1, 2.5, "ü\\n"], "y": null}'), ('b', -9223372036854775808, '[]'), ('B''', 2, null);
-create table generated (id int primary key, a int, twice int generated always as (a * 2) virtual, thrice int generated always as (a * 3) stored, made timestamp not null default current_timestamp on update current_timestamp, key (thrice), key (twice));
-insert into generated (id, a, made) values (1, 5, '2020-01-02 03:04:05'), (2, null, '2021-01-02 03:04:05');
+create table derived (id int primary key, a int, twice int generated always as (a * 2) virtual, thrice int generated always as (a * 3) stored, made timestamp not null default current_timestamp on update current_timestamp, key (thrice), key (twice));
+insert into derived (id, a, made) values (1, 5, '2020-01-02 03:04:05'), (2, null, '2021-01-02 03:04:05');
 create table parted (id bigint not null, day date not null, v varchar(10), primary key (id, day)) partition by range (year(day)) (partition p0 values less than (2020), partition `p 1` values less than (2024), partition pmax values less than maxvalue);
 insert into parted values (1, '2019-05-05', 'a'), (2, '2021-05-05', 'b'), (3, '2025-05-05', 'c');
 create table parted_by_text (name varchar(20) primary key) partition by key (name) partitions 3;

@@ -12,7 +12,7 @@ use super::world::{Make, Names, World, capture, sql, try_sql};
 use crate::lab::tls;
 
 /// An account of the source that is dropped at the end.
-struct Account {
+pub struct Account {
     make: Make,
     name: String,
 }
@@ -20,14 +20,14 @@ struct Account {
 const PASSWORD: &str = "planted-password";
 
 impl Account {
-    fn new(make: Make, name: &str, grants: &[&str]) -> Account {
+    pub fn new(make: Make, name: &str, grants: &[&str]) -> Account {
         let account = Account { make, name: name.to_owned() };
         let created = format!("drop user if exists '{name}'@'%'; create user '{name}'@'%' identified by '{PASSWORD}';");
         sql(&make.source(), &(created + &grants.iter().map(|grant| format!("grant {grant} to '{name}'@'%';")).collect::<String>()));
         account
     }
 
-    fn config(&self, world: &World, databases: &[&str]) -> MysqlConfig {
+    pub fn config(&self, world: &World, databases: &[&str]) -> MysqlConfig {
         world.config(&self.make.source(), &self.name, PASSWORD, databases)
     }
 }

@@ -64,8 +64,6 @@ pub(super) struct Database {
     pub tables: Vec<Table>,
     pub sequences: Vec<String>,
     pub views: Vec<String>,
-    /// Those of the views that refer to something that does not exist.
-    pub invalid_views: Vec<String>,
 }
 
 /// The databases that are to be captured; one that is named and missing is an error.
@@ -115,13 +113,7 @@ pub(super) async fn database(session: &mut Session, server: &Server, name: &str)
     for (table, kind, engine, bytes, comment) in tables {
         match kind.as_str() {
             "SEQUENCE" => database.sequences.push(table),
-            "VIEW" => {
-                // The server says so in place of a comment.
-                if comment.is_some_and(|comment| comment.contains("references invalid")) {
-                    database.invalid_views.push(table.clone());
-                }
-                database.views.push(table);
-            }
+            "VIEW" => database.views.push(table),
             _ => {
                 let Some(engine) = engine else {
                     let why = format!("cannot be read: {}", comment.unwrap_or_default());

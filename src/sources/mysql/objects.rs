@@ -6,7 +6,7 @@ use mysql_async::Row;
 
 use super::{
     catalog::Database,
-    connect::{Session, literal, quote},
+    connect::{Session, code, literal, quote},
     definition::{Definition, Kind, split},
     unfit,
 };
@@ -58,7 +58,9 @@ pub(super) async fn objects(session: &mut Session, database: &Database) -> Resul
         let row = show(session, Kind::View, name, view).await?;
         let mut definition = plain(Kind::View, view, body(&row, "Create View", Kind::View, name, view)?);
         definition.session = variables(&row);
-        definition.invalid = database.invalid_views.contains(view);
+        let columns = format!("show columns from {}", quote(view));
+        let looked = session.run(&columns, &format!("look at the view {name}.{view}")).await;
+        definition.invalid = looked.is_err_and(|error| matches!(code(&error), Some(1356 | 1146 | 1054)));
         objects.views.push(definition);
     }
     triggers(session, name, &mut objects).await?;

@@ -41,7 +41,12 @@ pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<
             made.push(definition(Kind::Role, format!("CREATE ROLE {name}"), Vec::new()));
         } else {
             let mut statements: Vec<String> = session.rows(&format!("show create user {name}"), &doing).await?;
-            let first = if statements.is_empty() { String::new() } else { statements.remove(0) };
+            let mut first = if statements.is_empty() { String::new() } else { statements.remove(0) };
+            if server.make == Make::MySql && server.version < (8, 0, 17) {
+                let sql = format!("select hex(authentication_string) from mysql.user where user = {} and host = {}", literal(&user), literal(&host));
+                let hex: Option<String> = session.first(&sql, &doing).await?;
+                first = with_password(&first, &hex::decode(hex.unwrap_or_default()).unwrap_or_default());
+            }
             made.push(definition(Kind::User, first, statements));
         }
         let shown: Vec<String> = session.rows(&format!("show grants for {name}"), &doing).await?;
@@ -60,6 +65,15 @@ pub(super) fn account(user: &str, host: &str) -> String {
     format!("{}@{}", literal(user), literal(host))
 }
 
+/// The statement with the account's password hash as a literal that can be read back: older servers print its bytes as they are.
+fn with_password(statement: &str, hash: &[u8]) -> String {
+    let parts = statement.split_once(" AS '").zip(statement.rfind("' REQUIRE "));
+    match (parts, std::str::from_utf8(hash)) {
+        (Some(((head, _), end)), Ok(hash)) => format!("{head} AS {}{}", literal(hash), &statement[end + 1..]),
+        _ => statement.to_owned(),
+    }
+}
+
 /// A grant without the password, which belongs to the account.
 fn without_password(grant: &str) -> String {
     let Some(at) = [" IDENTIFIED BY PASSWORD ", " IDENTIFIED VIA "].iter().filter_map(|words| grant.find(words)).min() else {
@@ -73,6 +87,14 @@ fn without_password(grant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_with_quotes_in_it_is_a_literal() {
+        let shown = "CREATE USER 'a'@'%' IDENTIFIED WITH 'caching_sha2_password' AS '$A$005$'x\ny' REQUIRE NONE ACCOUNT UNLOCK";
+        let wanted = "CREATE USER 'a'@'%' IDENTIFIED WITH 'caching_sha2_password' AS '$A$005$\'x\ny' REQUIRE NONE ACCOUNT UNLOCK";
+        assert_eq!(with_password(shown, b"$A$005$'x\ny").replace("\\", "\"), wanted);
+        assert_eq!(with_password("CREATE USER 'a'@'%' REQUIRE NONE", b""), "CREATE USER 'a'@'%' REQUIRE NONE");
+    }
 
     #[test]
     fn a_grant_does_not_carry_the_password() {
