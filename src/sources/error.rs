@@ -135,6 +135,12 @@ pub enum SourceError {
         /// What a person can do.
         hint: Option<&'static str>,
     },
+    /// A source that offers no component: a backup of nothing is no success.
+    #[error("there is nothing to capture in this source of kind {kind}")]
+    Nothing {
+        /// The source's kind.
+        kind: &'static str,
+    },
     /// A target that this source cannot write to.
     #[error("a source of kind {kind} cannot be restored {target}")]
     WrongTarget {
@@ -176,6 +182,7 @@ impl SourceError {
             | SourceError::UnsafePath { .. }
             | SourceError::Pattern { .. }
             | SourceError::NoCommand { .. }
+            | SourceError::Nothing { .. }
             | SourceError::WrongTarget { .. } => SourceErrorKind::Usage,
             SourceError::NotEmpty { .. } => SourceErrorKind::Occupied,
             SourceError::Vanished { .. } => SourceErrorKind::Vanished,
@@ -208,6 +215,7 @@ impl SourceError {
             SourceError::Database { kind: SourceErrorKind::TimedOut, .. } => {
                 Some("find out what holds the lock, or raise the source's lock_timeout or timeout")
             }
+            SourceError::Nothing { .. } => Some("check what the configuration includes and excludes, and what its user may see"),
             SourceError::WrongTarget { .. } => Some("restore it to a directory"),
             SourceError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run with the rights to read the source and to write the target")

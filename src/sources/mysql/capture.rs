@@ -6,13 +6,13 @@ use super::{
     catalog::{self, Database},
     chunk::{Chunk, chunks, word},
     connect::{Make, Role, Server, Session, quote},
-    definition::Definition,
+    definition::{Definition, Kind},
     dump::{self, Lanes},
     objects::{Objects, objects, stages},
     readback::Part,
     rights::Rights,
     snapshot,
-    target::{DATABASES, MAKE, VERSION},
+    target::{DATABASES, MAKE, NAMES, VERSION},
     users::users,
 };
 use crate::{
@@ -196,7 +196,10 @@ struct Plan {
 impl Plan {
     fn add(&mut self, name: String, stage: u8, databases: &[&str], definitions: Vec<Definition>, digest: Option<RowDigest>) {
         let databases = serde_json::to_string(databases).expect("names are plain data");
-        let about = [(MAKE, self.server.make.to_string()), (VERSION, self.server.text.clone()), (DATABASES, databases)];
+        let named = definitions.iter().filter(|one| matches!(one.kind, Kind::Table | Kind::Sequence | Kind::View));
+        let names: Vec<String> = named.map(|one| format!("{}.{}", one.database, one.name)).collect();
+        let names = serde_json::to_string(&names).expect("names are plain data");
+        let about = [(MAKE, self.server.make.to_string()), (VERSION, self.server.text.clone()), (DATABASES, databases), (NAMES, names)];
         let about = about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         self.components.push(Component { name: name.clone(), shape: Shape::Stream, stage, about });
         self.definitions.insert(name, (definitions, digest));

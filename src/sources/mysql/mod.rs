@@ -142,6 +142,10 @@ impl Source for MysqlSource {
         Ok(())
     }
 
+    fn is_selected(&self, component: &Component, target: &SystemTarget) -> bool {
+        target::is_selected(component, target)
+    }
+
     fn sink(&self, component: &Component, target: &Target, _ctx: &Context) -> Result<Sink, SourceError> {
         if let Target::Directory { path, overwrite } = target {
             return Ok(Sink::Stream(StreamSink::file(path, &component.name, *overwrite)?));

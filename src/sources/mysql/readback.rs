@@ -49,7 +49,8 @@ pub(super) async fn rows(restore: &Restore, chunk: &Chunk) -> Result<Option<RowD
 pub(super) async fn definitions(restore: &Restore, component: &Component) -> Result<Option<RowDigest>, SourceError> {
     let part = Part::of(component);
     let other_version = component.about.get(VERSION) != Some(&restore.server.text);
-    let (Some(part), false) = (part, other_version || !restore.target.select.is_empty() || !restore.target.rename.is_empty()) else {
+    let in_part = |name: &String| !restore.wants(name, None) || restore.target.rename.contains_key(name);
+    let (Some(part), false) = (part, other_version || databases(component).iter().any(in_part)) else {
         return Ok(None);
     };
     let mut session = Session::open(&restore.config, Role::Definitions).await?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    chunk::Chunk,
     connect::{Role, Server, Session, literal, quote},
     definition::{Definition, Kind},
     dump::Lanes,
@@ -39,9 +40,32 @@ pub(super) const MAKE: &str = "make";
 pub(super) const VERSION: &str = "version";
 pub(super) const DATABASES: &str = "databases";
 
+/// Tables, sequences or views that a component of definitions makes, as `database.name`.
+pub(super) const NAMES: &str = "names";
+
 /// The databases that a component's definitions belong to.
 pub(super) fn databases(component: &Component) -> Vec<String> {
-    component.about.get(DATABASES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    listed(component, DATABASES)
+}
+
+fn listed(component: &Component, key: &str) -> Vec<String> {
+    component.about.get(key).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Whether a database as a whole, or a table of it, is to be restored.
+fn wants(target: &SystemTarget, database: &str, table: Option<&str>) -> bool {
+    let named = |table: &str| target.select.iter().any(|name| *name == format!("{database}.{table}"));
+    target.select.is_empty() || target.select.iter().any(|name| name == database) || table.is_some_and(named)
+}
+
+/// Whether part of a component is to be restored. Accounts are, when everything is, under its own name.
+pub(super) fn is_selected(component: &Component, target: &SystemTarget) -> bool {
+    if let Ok(Some(chunk)) = Chunk::of(component) {
+        return wants(target, &chunk.database, Some(&chunk.table));
+    }
+    let databases = databases(component);
+    let within = |database: &String| wants(target, database, None) || target.select.iter().any(|name| name.starts_with(&format!("{database}.")));
+    if databases.is_empty() { target.select.is_empty() && target.rename.is_empty() } else { databases.iter().any(within) }
 }
 
 impl Restore {
@@ -107,10 +131,14 @@ impl Restore {
     /// Refuses a selection or a new name of something that the point does not hold.
     fn check_selection(&self, loading: &Loading) -> Result<(), SourceError> {
         let held: BTreeSet<String> = loading.components.iter().flat_map(databases).collect();
-        let known = |name: &String| held.iter().any(|database| name == database || name.starts_with(&format!("{database}.")));
-        let wrong = self.target.select.iter().find(|name| !known(name)).or_else(|| self.target.rename.keys().find(|name| !held.contains(*name)));
-        match wrong {
-            Some(name) => Err(super::unfit(name.clone(), "is not in this recovery point", Some("name a database, or database.table"))),
+        let names: BTreeSet<String> = loading.components.iter().flat_map(|component| listed(component, NAMES)).collect();
+        let unknown = self.target.select.iter().find(|name| !held.contains(*name) && !names.contains(*name));
+        if let Some(name) = unknown.or_else(|| self.target.rename.keys().find(|name| !held.contains(*name))) {
+            return Err(super::unfit(name.clone(), "is not in this recovery point", Some("name a database, or database.table")));
+        }
+        let mut taken = BTreeSet::new();
+        match held.iter().map(|name| self.name(name)).find(|name| !taken.insert(name.clone())) {
+            Some(name) => Err(super::unfit(format!("the database {name}"), "would be made of two", Some("give each its own name"))),
             None => Ok(()),
         }
     }
@@ -152,9 +180,7 @@ impl Restore {
 
     /// Whether a database as a whole, or a table of it, is to be restored.
     pub(super) fn wants(&self, database: &str, table: Option<&str>) -> bool {
-        let select = &self.target.select;
-        let named = |table: &str| select.iter().any(|name| *name == format!("{database}.{table}"));
-        select.is_empty() || select.iter().any(|name| name == database) || table.is_some_and(named)
+        wants(&self.target, database, table)
     }
 
     /// Whether a definition is to be restored.
