@@ -5,24 +5,38 @@ use std::collections::BTreeMap;
 use hourglass::sources::{MysqlSource, Overwrite, SourceErrorKind, SystemTarget};
 
 use super::world::{Make, Names, World, capture, client, quote, restore, sql, whole};
-use crate::lab::Sql;
+use crate::lab::{Sql, alone, together};
 
 /// The tables of a database.
 fn tables(server: &Sql, database: &str) -> Vec<String> {
-    let text = sql(server, &format!("select table_name from information_schema.tables where table_schema = '{database}' and table_type not in ('VIEW', 'SEQUENCE')"));
+    let text = sql(
+        server,
+        &format!("select table_name from information_schema.tables where table_schema = '{database}' and table_type not in ('VIEW', 'SEQUENCE')"),
+    );
     text.lines().map(str::to_owned).collect()
 }
 
 /// Checksums of all rows, by the server.
 fn checksums(server: &Sql, database: &str) -> Vec<String> {
-    let sum = |table: &String| sql(server, &format!("checksum table {}.{} extended", quote(database), quote(table))).trim_start_matches(database).to_owned();
+    let sum = |table: &String| {
+        sql(server, &format!("checksum table {}.{} extended", quote(database), quote(table))).trim_start_matches(database).to_owned()
+    };
     tables(server, database).iter().map(sum).collect()
 }
 
 /// All definitions but events, as the stock program writes them.
 fn definitions(server: &Sql, database: &str) -> String {
     let output = client("mariadb-dump", server)
-        .args(["--no-data", "--routines", "--triggers", "--skip-dump-date", "--skip-comments", "--force", "--default-character-set=utf8mb4", database])
+        .args([
+            "--no-data",
+            "--routines",
+            "--triggers",
+            "--skip-dump-date",
+            "--skip-comments",
+            "--force",
+            "--default-character-set=utf8mb4",
+            database,
+        ])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -45,7 +59,8 @@ fn assert_equal(make: Make, from: &str, to: &str) {
 }
 
 fn edge_databases_come_back(make: Make, infile: bool) {
-    let _alone = make.alone();
+    // It changes a global setting of the target.
+    let (_lab, _alone) = (alone(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 2));
     let _runtime = world.enter();
     let (db, other) = (&*names.all[0], &*names.all[1]);
@@ -68,8 +83,15 @@ fn edge_databases_come_back(make: Make, infile: bool) {
     assert_eq!(sql(&b, "show databases like 'hourglass_restore'"), "");
     if make == Make::MariaDb {
         let history = |server: &Sql| {
-            let all = format!("from {db}.versioned for system_time all order by id, row_start; select *, since, until from {db}.periods for system_time all order by id, since");
-            sql(server, &format!("set time_zone = '+00:00'; select *, row_start, row_end {all}; select id, secret, plain from {db}.hidden; select nextval({db}.steps)"))
+            let all = format!(
+                "from {db}.versioned for system_time all order by id, row_start; select *, since, until from {db}.periods for system_time all order by id, since"
+            );
+            sql(
+                server,
+                &format!(
+                    "set time_zone = '+00:00'; select *, row_start, row_end {all}; select id, secret, plain from {db}.hidden; select nextval({db}.steps)"
+                ),
+            )
         };
         let found = history(&b);
         assert_eq!(found, history(&a));
@@ -105,7 +127,7 @@ fn edge_databases_of_mysql8_come_back_where_rows_may_not_be_sent_as_files() {
 }
 
 fn parts_come_back_under_other_names(make: Make) {
-    let _alone = make.alone();
+    let (_lab, _alone) = (together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 3));
     let _runtime = world.enter();
     let (db, other, new) = (&*names.all[0], &*names.all[1], &*names.all[2]);
@@ -113,7 +135,11 @@ fn parts_come_back_under_other_names(make: Make) {
     sql(&a, &make.edge(db, other));
     let saved = capture(&MysqlSource::new(world.admin(&a, &[db, other]))).unwrap();
     // One database, renamed: what it says of itself follows.
-    let target = SystemTarget { overwrite: Overwrite::Refuse, select: vec![db.to_owned(), other.to_owned()], rename: BTreeMap::from([(db.to_owned(), new.to_owned())]) };
+    let target = SystemTarget {
+        overwrite: Overwrite::Refuse,
+        select: vec![db.to_owned(), other.to_owned()],
+        rename: BTreeMap::from([(db.to_owned(), new.to_owned())]),
+    };
     restore(&MysqlSource::new(world.admin(&b, &[])), &saved, target).unwrap();
     assert_eq!(checksums(&b, new), checksums(&a, db));
     assert_eq!(sql(&b, &format!("select count(*) from {new}.a_on_top")), "1\n");

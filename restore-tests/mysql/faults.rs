@@ -17,7 +17,7 @@ use super::{
     rights::Account,
     world::{Make, Names, World, capture, capture_with, client, restore, sql, whole, write},
 };
-use crate::stores::places::fresh_name;
+use crate::{lab::together, stores::places::fresh_name};
 
 const SEEING: &str = "select, show view, trigger, event, reload, lock tables on *.*";
 
@@ -70,7 +70,7 @@ end//
 
 /// Whether amounts are neither lost nor doubled, in every restore of many captures under writers.
 fn sums_hold(make: Make, grants: &[&str]) {
-    let _alone = make.alone();
+    let (_lab, _alone) = (together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
@@ -85,7 +85,9 @@ fn sums_hold(make: Make, grants: &[&str]) {
         let (from, to) = saved.end.consistent.unwrap();
         assert!(from <= to && to.as_second() - from.as_second() < 60);
         restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::InPlace)).unwrap();
-        let sums = format!("use {db}; select (select sum(n) from a) + (select sum(n) from b), (select sum(n) from b) - (select sum(amount) from moves), count(*) from moves");
+        let sums = format!(
+            "use {db}; select (select sum(n) from a) + (select sum(n) from b), (select sum(n) from b) - (select sum(amount) from moves), count(*) from moves"
+        );
         let found = sql(&make.target(), &sums);
         assert!(found.starts_with("0\t0\t"), "{found}");
         seen.insert(found);
@@ -119,13 +121,16 @@ fn sessions(make: Make, user: &str) -> String {
 }
 
 fn what_vanishes_is_named(make: Make) {
+    let _lab = together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
     let account = Account::new(make, "watchful", &[SEEING]);
     let a = make.source();
     sql(&a, &format!("create database {db}; use {db}; create table stays (id int primary key); insert into stays values (1)"));
-    for (change, number) in [(format!("drop table {db}.goes"), "doesn't exist"), (format!("alter table {db}.goes add x int"), "definition has changed")] {
+    for (change, number) in
+        [(format!("drop table {db}.goes"), "doesn't exist"), (format!("alter table {db}.goes add x int"), "definition has changed")]
+    {
         sql(&a, &format!("create table if not exists {db}.goes (id int primary key); insert into {db}.goes values (1)"));
         let error = capture_with(&MysqlSource::new(account.config(&world, &[db])), || drop(sql(&a, &change))).unwrap_err();
         let text = explain(&error);
@@ -181,13 +186,14 @@ fn large(make: Make, db: &str) {
 }
 
 fn a_restore_that_is_given_up_is_taken_up(make: Make) {
-    let _alone = make.alone();
+    let (_lab, _alone) = (together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
     large(make, db);
     let saved = capture(&MysqlSource::new(world.admin(&make.source(), &[db]))).unwrap();
-    let chunks: Vec<_> = saved.parts.iter().filter(|(component, ..)| component.name.contains("/large/") && component.name.starts_with("data/")).collect();
+    let chunks: Vec<_> =
+        saved.parts.iter().filter(|(component, ..)| component.name.contains("/large/") && component.name.starts_with("data/")).collect();
     assert!(chunks.len() > 1 && chunks.iter().all(|(_, bytes, _)| !bytes.is_empty()), "{} chunks", chunks.len());
 
     let (target, ctx, run) = (whole(Overwrite::Refuse), Context::default(), fresh_name());
@@ -240,7 +246,12 @@ fn a_restore_that_is_given_up_is_taken_up(make: Make) {
     assert_eq!(sql(&make.source(), &sums), sql(&make.target(), &sums));
 
     // What differs is named by its key.
-    sql(&make.target(), &format!("update {db}.large set k = -1 where id = 5005; delete from {db}.large where id = 6006; insert into {db}.large values (999999999, 'x', 1)"));
+    sql(
+        &make.target(),
+        &format!(
+            "update {db}.large set k = -1 where id = 5005; delete from {db}.large where id = 6006; insert into {db}.large values (999999999, 'x', 1)"
+        ),
+    );
     let mut said = String::new();
     for (component, bytes, end) in &chunks {
         if second.read_back(component, &ctx).unwrap() != end.rows {

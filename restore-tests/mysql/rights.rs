@@ -9,7 +9,7 @@ use hourglass::{
 };
 
 use super::world::{Make, Names, World, capture, sql, try_sql};
-use crate::lab::tls;
+use crate::lab::{tls, together};
 
 /// An account of the source that is dropped at the end.
 pub struct Account {
@@ -39,10 +39,16 @@ impl Drop for Account {
 }
 
 fn an_account_that_sees_less_is_refused(make: Make) {
+    let _lab = together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
-    sql(&make.source(), &format!("create database {db}; use {db}; create table t (id int primary key); create procedure p() select 1; create view v as select 1 as one"));
+    sql(
+        &make.source(),
+        &format!(
+            "create database {db}; use {db}; create table t (id int primary key); create procedure p() select 1; create view v as select 1 as one"
+        ),
+    );
     let all = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
     for missing in all {
         let rights: Vec<&str> = all.into_iter().filter(|right| *right != missing).collect();
@@ -59,7 +65,9 @@ fn an_account_that_sees_less_is_refused(make: Make) {
     match error {
         Err(error) => assert!(explain(&error).contains(&format!("procedure {db}.p")), "{}", explain(&error)),
         // A server that hides the routine altogether from such an account would be a silent loss.
-        Ok(saved) => assert!(saved.parts.iter().any(|(component, bytes, _)| component.name.starts_with("routines/") && bytes.windows(8).any(|w| w == b"select 1"))),
+        Ok(saved) => assert!(
+            saved.parts.iter().any(|(component, bytes, _)| component.name.starts_with("routines/") && bytes.windows(8).any(|w| w == b"select 1"))
+        ),
     }
     let error = capture(&MysqlSource::new(account.config(&world, &["no_such_database"]))).unwrap_err();
     assert!(error.to_string().contains("no_such_database"), "{error}");
@@ -76,10 +84,16 @@ fn an_account_that_sees_less_is_refused_by_mysql8() {
 }
 
 fn without_the_right_to_lock_the_snapshot_is_still_one(make: Make) {
+    let _lab = together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
-    sql(&make.source(), &format!("create database {db}; use {db}; create table t (id int primary key); insert into t values (1); create table u (id int primary key)"));
+    sql(
+        &make.source(),
+        &format!(
+            "create database {db}; use {db}; create table t (id int primary key); insert into t values (1); create table u (id int primary key)"
+        ),
+    );
     let ways = [("lock tables", "lock"), ("", "lock nothing")];
     let mut seen = BTreeSet::new();
     for (extra, _) in ways {
@@ -87,7 +101,10 @@ fn without_the_right_to_lock_the_snapshot_is_still_one(make: Make) {
         let grant = format!("select, show view, trigger, event{comma}{extra} on *.*");
         let account = Account::new(make, "humble", &[&grant]);
         let saved = capture(&MysqlSource::new(account.config(&world, &[db]))).unwrap();
-        assert_eq!(saved.parts.iter().filter_map(|(component, _, end)| component.name.starts_with("data/").then_some(end.rows.unwrap().rows)).sum::<u64>(), 1);
+        assert_eq!(
+            saved.parts.iter().filter_map(|(component, _, end)| component.name.starts_with("data/").then_some(end.rows.unwrap().rows)).sum::<u64>(),
+            1
+        );
         let notes: Vec<_> = saved.end.notes.iter().filter(|note| note.subject == "snapshot").map(|note| note.what.clone()).collect();
         assert!(notes.iter().any(|note| note.contains("may not lock") || note.contains("may lock nothing")), "{notes:?}");
         seen.extend(notes);
@@ -107,6 +124,7 @@ fn without_the_right_to_lock_the_snapshot_of_mysql8_is_still_one() {
 
 #[test]
 fn a_wrong_authority_a_wrong_name_and_a_wrong_password_are_named_for_mariadb_and_mysql8() {
+    let _lab = together();
     let world = World::new();
     let _runtime = world.enter();
     for make in [Make::MariaDb, Make::MySql8] {
