@@ -17,7 +17,10 @@ use super::{
     rights::Account,
     world::{Make, Names, World, capture, capture_with, client, restore, sql, whole, write},
 };
-use crate::{lab::together, stores::places::fresh_name};
+use crate::{
+    lab::{alone, together},
+    stores::places::fresh_name,
+};
 
 const SEEING: &str = "select, show view, trigger, event, reload, lock tables on *.*";
 
@@ -270,4 +273,38 @@ fn a_restore_into_mariadb_that_is_given_up_is_taken_up() {
 #[test]
 fn a_restore_into_mysql8_that_is_given_up_is_taken_up() {
     a_restore_that_is_given_up_is_taken_up(Make::MySql8);
+}
+
+fn a_target_without_room_is_named(make: Make) {
+    // It changes a global setting of the target.
+    let (_lab, _alone) = (alone(), make.alone());
+    let (world, names) = (World::new(), Names::new(make, 1));
+    let _runtime = world.enter();
+    let db = &*names.all[0];
+    let rows: Vec<String> = (0..2000).map(|id| format!("({id}, repeat('x', 200))")).collect();
+    sql(
+        &make.source(),
+        &format!(
+            "create database {db}; use {db}; create table heap (id int primary key, t char(200)) engine = memory; insert into heap values {}",
+            rows.join(",")
+        ),
+    );
+    let saved = capture(&MysqlSource::new(world.admin(&make.source(), &[db]))).unwrap();
+    let normal = sql(&make.target(), "select @@global.max_heap_table_size; set global max_heap_table_size = 16384");
+    let error = restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::Refuse));
+    sql(&make.target(), &format!("set global max_heap_table_size = {normal}"));
+    let text = explain(&error.unwrap_err());
+    assert!(text.contains(&format!("{db}.heap")) && text.contains("full"), "{text}");
+    restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::InPlace)).unwrap();
+    assert_eq!(sql(&make.target(), &format!("select count(*) from {db}.heap")), "2000\n");
+}
+
+#[test]
+fn a_target_of_mariadb_without_room_is_named() {
+    a_target_without_room_is_named(Make::MariaDb);
+}
+
+#[test]
+fn a_target_of_mysql8_without_room_is_named() {
+    a_target_without_room_is_named(Make::MySql8);
 }

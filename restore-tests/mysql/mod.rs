@@ -4,4 +4,5 @@ mod engine;
 mod equal;
 mod faults;
 mod rights;
+mod users;
 mod world;

@@ -137,10 +137,14 @@ fn a_wrong_authority_a_wrong_name_and_a_wrong_password_are_named_for_mariadb_and
         };
         let wrong_password = world.config(&server, &server.user, "planted-and-wrong", &[]);
         let unreachable = MysqlConfig { port: 1, ..good.clone() };
+        // A certificate of ours, out of date since yesterday.
+        let expired = Some((tls("expired.crt"), tls("expired.key")));
+        let expired = MysqlConfig { tls: Some(MysqlTls { ca_file: Some(tls("ca.crt")), identity: expired, ..MysqlTls::default() }), ..good.clone() };
         let missing = MysqlConfig { tls: Some(MysqlTls { ca_file: Some("no-such-file.pem".into()), ..MysqlTls::default() }), ..good };
         for (config, words) in [
             (wrong_ca, "certificate"),
             (wrong_name, "certificate"),
+            (expired, "ertificate"),
             (wrong_password, "Access denied"),
             (unreachable, "refused"),
             (missing, "no-such-file.pem"),

@@ -97,27 +97,32 @@ async fn one(restore: &Restore, session: &mut Session, definition: &Definition) 
         sql = disabled(&sql);
     }
     variables(session, definition, &sql, &doing).await?;
-    match retried(session, &sql, &doing).await {
+    let made = make(restore, session, definition, &sql, &doing).await;
+    if !definition.session.is_empty() {
+        let reset = "set session sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', character_set_client = utf8mb4, \
+                     collation_connection = utf8mb4_general_ci";
+        session.run(reset, &doing).await?;
+    }
+    restore.warn_of_old_names(definition, &database);
+    made
+}
+
+/// Runs a definition's statement, and those that follow it.
+async fn make(restore: &Restore, session: &mut Session, definition: &Definition, sql: &str, doing: &str) -> Result<(), SourceError> {
+    match retried(session, sql, doing).await {
         // An earlier attempt made it, or nobody could have: the target was empty.
         Err(error) if definition.kind == Kind::Table && code(&error) == Some(1050) => {}
-        Err(error) if code(&error) == Some(1227) && definer(&sql).is_some() => {
-            let named = definer(&sql).unwrap_or_default().to_owned();
-            retried(session, &sql.replacen(&format!("DEFINER={named}"), "DEFINER=CURRENT_USER", 1), &doing).await?;
-            restore.note(
-                &subject(definition, &database),
-                format!("was defined by {named}, which this account may not set: {} defines it now", restore.config.user),
-            );
+        Err(error) if code(&error) == Some(1227) && definer(sql).is_some() => {
+            let named = definer(sql).unwrap_or_default();
+            retried(session, &sql.replacen(&format!("DEFINER={named}"), "DEFINER=CURRENT_USER", 1), doing).await?;
+            let what = format!("was defined by {named}, which this account may not set: {} defines it now", restore.config.user);
+            restore.note(&subject(definition, &restore.name(&definition.database)), what);
         }
         other => other?,
     }
     for then in &definition.then {
-        session.run(then, &doing).await?;
+        session.run(then, doing).await?;
     }
-    if !definition.session.is_empty() {
-        let reset = "set session sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci";
-        session.run(reset, &doing).await?;
-    }
-    restore.warn_of_old_names(definition, &database);
     Ok(())
 }
 
