@@ -9,24 +9,35 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::world::{Make, Names, quote, sql};
+use super::{
+    rights::{Account, PASSWORD},
+    world::{Make, Names, quote, sql},
+};
 use crate::{
     lab::{Sql, alone, tls, together},
     site::Site,
 };
 
+/// What an account needs to see everything and to lock.
+const SEEING: &str = "select, show view, trigger, event, reload, lock tables, process, replication client on *.*";
+
 /// A site that protects some databases of the source, and knows the target as `there`.
-fn site(make: Make, databases: &str) -> Site {
+fn site(account: &Account, databases: &str) -> Site {
+    let make = account.make;
     let site = Site::in_directories();
     site.run(&["init", "--write"], 0);
     let (a, b) = (make.source(), make.target());
-    fs::write(site.path("password"), &a.password).unwrap();
-    let source = |server: &Sql, more: &str| {
-        let place = format!("host: {}, port: {}, user: {}, password_file: password", server.host, server.port, server.user);
+    fs::write(site.path("admin"), &b.password).unwrap();
+    fs::write(site.path("reader"), PASSWORD).unwrap();
+    let source = |server: &Sql, user: &str, password: &str, more: &str| {
+        let place = format!("host: {}, port: {}, user: {user}, password_file: {password}", server.host, server.port);
         format!("{{ mysql: {{ {place}, tls: {{ ca_file: {:?} }}, lanes: 2{more} }} }}", tls("ca.crt").display().to_string())
     };
-    let here = source(&a, &format!(", databases: [{databases}]"));
-    site.configure(&format!("sources:\n  here: {here}\n  there: {}\npolicies:\n  p: {{ members: {{ here: required }} }}\n", source(&b, "")));
+    let here = source(&a, &account.name, "reader", &format!(", databases: [{databases}]"));
+    site.configure(&format!(
+        "sources:\n  here: {here}\n  there: {}\npolicies:\n  p: {{ members: {{ here: required }} }}\n",
+        source(&b, &b.user, "admin", "")
+    ));
     site.run(&["keys", "prove"], 0);
     site
 }
@@ -54,7 +65,8 @@ fn a_point_goes_to_another_server(make: Make) {
     let names = Names::new(make, 2);
     let (db, other) = (&*names.all[0], &*names.all[1]);
     sql(&make.source(), &make.edge(db, other));
-    let site = site(make, &format!("{db}, {other}"));
+    let account = Account::new(make, "sender", &[SEEING]);
+    let site = site(&account, &format!("{db}, {other}"));
     let said = site.run(&["backup", "p", "--quiet"], 0);
     assert!(said.contains("is complete"), "{said}");
     let said = site.run(&["restore", "p", "here", "--into", "there", "--quiet"], 0);
@@ -93,19 +105,25 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The restore among the runs that are listed.
+fn restore_run(listed: &str) -> String {
+    let line = listed.lines().find(|line| line.contains("restore")).unwrap_or_else(|| panic!("{listed}"));
+    line.split_whitespace().find(|word| word.contains("T") && word.contains('Z')).unwrap_or_else(|| panic!("{listed}")).to_owned()
+}
+
 fn killed_runs_lose_and_double_nothing(make: Make) {
     let (_lab, _alone) = (together(), make.alone());
     let names = Names::new(make, 1);
     let db = &*names.all[0];
     fill(make, db, 150);
-    let site = site(make, db);
+    let account = Account::new(make, "killed", &[SEEING]);
+    let site = site(&account, db);
     let (a, b) = (make.source(), make.target());
     let busy = |server: &Sql| {
         sql(server, "select count(*) from information_schema.processlist where info like '%large%' and info not like '%processlist%'") != "0\n"
     };
-    let idle = |server: &Sql| {
-        let lab = sql(server, "select count(*) from information_schema.processlist where user = 'lab' and id <> connection_id()");
-        lab == "0\n"
+    let idle = |server: &Sql, user: &str| {
+        sql(server, &format!("select count(*) from information_schema.processlist where user = '{user}' and id <> connection_id()")) == "0\n"
     };
     // In the middle of the capture.
     let start = |arguments: &[&str]| site.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -113,7 +131,7 @@ fn killed_runs_lose_and_double_nothing(make: Make) {
     wait_for("the rows' capture", || busy(&a) || backup.try_wait().unwrap().is_some());
     let _gone = kill_process(Pid::from_child(&backup), Signal::KILL);
     backup.wait().unwrap();
-    wait_for("the end of its sessions", || idle(&a));
+    wait_for("the end of its sessions", || idle(&a, "killed"));
     sql(
         &a,
         &format!(
@@ -125,27 +143,26 @@ fn killed_runs_lose_and_double_nothing(make: Make) {
     // In the middle of the restore, again and again, at other places.
     let mut restore = start(&["restore", "p", "here", "--into", "there", "--quiet"]);
     let mut kills = 0;
-    for _ in 0..4 {
-        let rows = || sql(&b, &format!("select count(*) from information_schema.tables where table_schema = '{db}'")) != "0\n";
-        wait_for("rows in the target", || rows() && busy(&b) || restore.try_wait().unwrap().is_some());
-        thread::sleep(Duration::from_millis(150 * kills));
+    let run = || site.run(&["runs", "list"], 0);
+    for delay in [0, 150, 400, 800] {
+        let tables = || sql(&b, &format!("select count(*) from information_schema.tables where table_schema = '{db}'")) != "0\n";
+        wait_for("rows in the target", || (tables() && busy(&b)) || restore.try_wait().unwrap().is_some());
+        thread::sleep(Duration::from_millis(delay));
         let _gone = kill_process(Pid::from_child(&restore), Signal::KILL);
         if restore.wait().unwrap().success() {
             break;
         }
         kills += 1;
-        wait_for("the end of its sessions", || idle(&b));
-        restore = start(&["runs", "resume"]);
+        wait_for("the end of its sessions", || idle(&b, &b.user));
+        restore = start(&["runs", "resume", &restore_run(&run()), "--quiet"]);
     }
-    restore.kill().ok();
-    let ended = restore.wait().unwrap();
-    if !ended.success() {
-        site.run(&["runs", "resume", "--quiet"], 0);
+    if !restore.wait().unwrap().success() {
+        site.run(&["runs", "resume", &restore_run(&run()), "--quiet"], 0);
     }
     assert!(kills > 0, "nothing was killed");
     assert_eq!(sums(&a, db), sums(&b, db));
     assert_eq!(sql(&b, "show databases like 'hourglass_restore'"), "");
-    wait_for("the end of its sessions", || idle(&b));
+    wait_for("the end of its sessions", || idle(&b, &b.user));
 }
 
 #[test]
@@ -163,7 +180,8 @@ fn killed_servers_make_no_green_point(make: Make) {
     let names = Names::new(make, 1);
     let db = &*names.all[0];
     fill(make, db, 100);
-    let site = site(make, db);
+    let account = Account::new(make, "broken", &[SEEING]);
+    let site = site(&account, db);
     let (a, b) = (make.source(), make.target());
     let start = |arguments: &[&str]| site.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let busy = |server: &Sql| {
@@ -186,7 +204,8 @@ fn killed_servers_make_no_green_point(make: Make) {
     b.node.start();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() != Some(0) && text.contains("runs resume"), "{text}");
-    site.run(&["runs", "resume", "--quiet"], 0);
+    let run = restore_run(&site.run(&["runs", "list"], 0));
+    site.run(&["runs", "resume", &run, "--quiet"], 0);
     assert_eq!(sums(&a, db), sums(&b, db));
 }
 

@@ -13,11 +13,11 @@ use crate::lab::{tls, together};
 
 /// An account of the source that is dropped at the end.
 pub struct Account {
-    make: Make,
-    name: String,
+    pub make: Make,
+    pub name: String,
 }
 
-const PASSWORD: &str = "planted-password";
+pub const PASSWORD: &str = "planted-password";
 
 impl Account {
     pub fn new(make: Make, name: &str, grants: &[&str]) -> Account {
