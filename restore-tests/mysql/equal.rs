@@ -11,7 +11,9 @@ use crate::lab::{Sql, alone, together};
 fn tables(server: &Sql, database: &str) -> Vec<String> {
     let text = sql(
         server,
-        &format!("select table_name from information_schema.tables where table_schema = '{database}' and table_type not in ('VIEW', 'SEQUENCE')"),
+        &format!(
+            "select table_name from information_schema.tables where table_schema = '{database}' and table_type not in ('VIEW', 'SEQUENCE') order by 1"
+        ),
     );
     text.lines().map(str::to_owned).collect()
 }

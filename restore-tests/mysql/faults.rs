@@ -132,7 +132,7 @@ fn what_vanishes_is_named(make: Make) {
     let a = make.source();
     sql(&a, &format!("create database {db}; use {db}; create table stays (id int primary key); insert into stays values (1)"));
     for (change, number) in
-        [(format!("drop table {db}.goes"), "doesn't exist"), (format!("alter table {db}.goes add x int"), "definition has changed")]
+        [(format!("drop table {db}.goes"), "doesn't exist"), (format!("alter table {db}.goes add x int, algorithm = copy"), "definition has changed")]
     {
         sql(&a, &format!("create table if not exists {db}.goes (id int primary key); insert into {db}.goes values (1)"));
         let error = capture_with(&MysqlSource::new(account.config(&world, &[db])), || drop(sql(&a, &change))).unwrap_err();

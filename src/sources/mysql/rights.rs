@@ -17,6 +17,9 @@ pub(super) struct Rights {
 /// Without one of these an object is invisible, or its definition is.
 const NEEDED: [&str; 4] = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
 
+/// One of these shows routines and what is in them; the second stands for SELECT on the table `mysql.proc`.
+const ROUTINES: [&str; 4] = ["SELECT", "SELECT ON mysql.proc", "SHOW_ROUTINE", "SHOW CREATE ROUTINE"];
+
 impl Rights {
     /// Asks the server for the session's own rights, those of its active roles included.
     pub(super) async fn read(session: &mut Session, server: &Server) -> Result<Rights, SourceError> {
@@ -41,10 +44,13 @@ impl Rights {
             _ => return,
         };
         let Some((names, place)) = rest.split_once(" ON ") else { return };
+        if place.starts_with("`mysql`.`proc` ") && names.contains("SELECT") && !revoked {
+            self.held.insert((ROUTINES[1].to_owned(), None));
+        }
         let Some(database) = place.split_once(".*").map(|(database, _)| database) else { return };
         let database = (database != "*").then(|| unescaped(database.trim_matches('`')));
-        for name in names.split(", ") {
-            let name = if name.starts_with("ALL PRIVILEGES") { "ALL" } else { name.trim() };
+        for name in names.split(',') {
+            let name = if name.trim().starts_with("ALL PRIVILEGES") { "ALL" } else { name.trim() };
             match (&database, revoked) {
                 (Some(database), true) => drop(self.revoked.insert((name.to_owned(), database.clone()))),
                 (None, true) => {}
@@ -83,6 +89,12 @@ impl Rights {
             if !missing.is_empty() {
                 return refuse(missing, format!("{database}.*"));
             }
+            let shown =
+                ROUTINES.iter().any(|right| self.has(right, None)) || self.has(ROUTINES[3], Some(database)) || self.has("SELECT", Some("mysql"));
+            if !shown {
+                let why = format!("may not see the routines of {database}: they would be missing without an error");
+                return Err(super::denied(format!("the account {}", config.user), &why, hint));
+            }
         }
         Ok(())
     }
@@ -116,6 +128,8 @@ mod tests {
         assert!(!some.has("SELECT", None) && !some.has("EVENT", Some("my_app")) && !some.has("SELECT", Some("x")));
         let most = rights(&["GRANT SELECT, EVENT ON *.* TO `b`@`%`", "REVOKE SELECT ON `hr`.* FROM `b`@`%`"]);
         assert!(most.has("EVENT", None) && !most.has("SELECT", None) && most.has("SELECT", Some("a")) && !most.has("SELECT", Some("hr")));
+        let some = rights(&["GRANT SELECT ON `mysql`.`proc` TO `b`@`%`", "GRANT BACKUP_ADMIN,SHOW_ROUTINE ON *.* TO `b`@`%`"]);
+        assert!(some.has(ROUTINES[1], None) && some.has("SHOW_ROUTINE", None) && !some.has("SELECT", None));
         let all = rights(&["GRANT ALL PRIVILEGES ON *.* TO `lab`@`%` IDENTIFIED BY PASSWORD '*x' WITH GRANT OPTION"]);
         assert!(NEEDED.iter().all(|right| all.has(right, None)));
     }

@@ -67,7 +67,8 @@ pub(super) fn account(user: &str, host: &str) -> String {
 
 /// The statement with the account's password hash as a literal that can be read back: older servers print its bytes as they are.
 fn with_password(statement: &str, hash: &[u8]) -> String {
-    let parts = statement.split_once(" AS '").zip(statement.rfind("' REQUIRE "));
+    let end = statement.rfind("' DEFAULT ROLE `").or_else(|| statement.rfind("' REQUIRE "));
+    let parts = statement.split_once(" AS '").zip(end);
     match (parts, std::str::from_utf8(hash)) {
         (Some(((head, _), end)), Ok(hash)) => format!("{head} AS {}{}", literal(hash), &statement[end + 1..]),
         _ => statement.to_owned(),
