@@ -3,6 +3,7 @@
 mod engine;
 mod equal;
 mod faults;
+mod readme;
 mod rights;
 mod users;
 mod world;
