@@ -15,7 +15,7 @@ use hourglass::{
 
 use super::{
     rights::Account,
-    world::{Make, Names, World, capture, capture_with, client, restore, sql, whole, write},
+    world::{Make, Names, World, capture, capture_with, client, restore, sql, try_sql, whole, write},
 };
 use crate::{
     lab::{alone, together},
@@ -33,41 +33,47 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A client that moves amounts between two tables until it is killed.
-struct Writer(Child);
+/// A client that moves amounts between two tables until it is told to end: a server does not notice that its client has gone.
+struct Writer {
+    child: Child,
+    make: Make,
+    db: String,
+}
 
 impl Writer {
     fn new(make: Make, db: &str) -> Writer {
         let mut command = client("mariadb", &make.source());
         let child = command.args([db, "--execute", "call move_on()"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Writer(child)
+        Writer { child, make, db: db.to_owned() }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        try_sql(&self.make.source(), &format!("delete from {}.running", self.db));
+        self.child.wait().unwrap();
     }
 }
 
 const MOVED: &str = "
 create table a (id int primary key, n bigint not null);
 create table b (id int primary key, n bigint not null);
+create table running (id int primary key);
+insert into running values (1);
 create table moves (id bigint not null auto_increment primary key, amount int not null);
 insert into a values (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0);
 insert into b select * from a;
 delimiter //
 create procedure move_on() begin
     declare amount int;
-    loop
+    while exists (select 1 from running) do
         set amount = floor(1 + rand() * 100);
         start transaction;
         update a set n = n - amount where id = 1 + (amount * 7) mod 10;
         update b set n = n + amount where id = 1 + amount mod 10;
         insert into moves (amount) values (amount);
         commit;
-    end loop;
+    end while;
 end//
 ";
 

@@ -79,7 +79,7 @@ async fn one(restore: &Restore, session: &mut Session, definition: &Definition) 
     let doing = format!("make the {} {}", definition.kind.words(), subject(definition, &database));
     match definition.kind {
         Kind::Role | Kind::User | Kind::Grant => return account(restore, session, definition, &doing).await,
-        Kind::Database => return self::database(session, definition, &database, &doing).await,
+        Kind::Database => return self::database(restore, session, definition, &database, &doing).await,
         _ => {}
     }
     session.run(&format!("use {}", quote(&database)), &doing).await?;
@@ -155,12 +155,16 @@ async fn retried(session: &mut Session, sql: &str, doing: &str) -> Result<(), So
     }
 }
 
-/// A database may be there already, without anything in it.
-async fn database(session: &mut Session, definition: &Definition, name: &str, doing: &str) -> Result<(), SourceError> {
+/// A database may be there already, without anything in it; or with other tables, when only some are restored: then it stays as it is.
+async fn database(restore: &Restore, session: &mut Session, definition: &Definition, name: &str, doing: &str) -> Result<(), SourceError> {
     let quoted = quote(&definition.name);
     let options = definition.sql.split_once(&quoted).map_or("", |(_, options)| options);
     session.run(&format!("create database if not exists {} {options}", quote(name)), doing).await?;
-    if options.trim().is_empty() { Ok(()) } else { session.run(&format!("alter database {} {options}", quote(name)), doing).await }
+    if options.trim().is_empty() || !restore.wants(&definition.database, None) {
+        Ok(())
+    } else {
+        session.run(&format!("alter database {} {options}", quote(name)), doing).await
+    }
 }
 
 /// Whether the first key, or the foreign key, that a statement adds is there: then the whole statement was carried out.
