@@ -18,8 +18,8 @@ pub(super) enum ColumnKind {
     Plain,
     /// As the double that they are: as text they lose digits.
     Float,
-    /// A document that is not taken as bytes.
-    Json,
+    /// As text: its type takes bytes for something else.
+    Text,
 }
 
 /// A column whose values are stored.
@@ -168,7 +168,8 @@ fn stored(rows: Vec<ColumnRow>, server: &Server, history: bool) -> Vec<Column> {
         }
         let kind = match kind.as_str() {
             "float" => ColumnKind::Float,
-            "json" if server.make == Make::MySql => ColumnKind::Json,
+            "json" if server.make == Make::MySql => ColumnKind::Text,
+            "uuid" | "inet4" | "inet6" => ColumnKind::Text,
             _ => ColumnKind::Plain,
         };
         columns.push(Column { name, kind });

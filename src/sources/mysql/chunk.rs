@@ -103,12 +103,12 @@ impl Chunk {
     /// What follows the table's name in a statement that loads its rows.
     pub(super) fn load_columns(&self) -> String {
         let target = |(number, column): (usize, &Column)| match column.kind {
-            ColumnKind::Json => format!("@hourglass_{number}"),
+            ColumnKind::Text => format!("@hourglass_{number}"),
             _ => quote(&column.name),
         };
         let targets: Vec<String> = self.columns.iter().enumerate().map(target).collect();
         let converted = |(number, column): (usize, &Column)| format!("{} = convert(@hourglass_{number} using utf8mb4)", quote(&column.name));
-        let set: Vec<String> = self.columns.iter().enumerate().filter(|(_, column)| column.kind == ColumnKind::Json).map(converted).collect();
+        let set: Vec<String> = self.columns.iter().enumerate().filter(|(_, column)| column.kind == ColumnKind::Text).map(converted).collect();
         let set = if set.is_empty() { String::new() } else { format!(" set {}", set.join(", ")) };
         format!("({}){set}", targets.join(", "))
     }

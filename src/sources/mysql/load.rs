@@ -207,10 +207,10 @@ impl Chunk {
             if number > 0 {
                 sql.push(b',');
             }
-            let is_json = column.kind == super::catalog::ColumnKind::Json;
-            sql.extend_from_slice(if is_json { b"convert(" } else { b"" });
+            let is_text = column.kind == super::catalog::ColumnKind::Text;
+            sql.extend_from_slice(if is_text { b"convert(" } else { b"" });
             line::literal(sql, field);
-            sql.extend_from_slice(if is_json { b" using utf8mb4)" } else { b"" });
+            sql.extend_from_slice(if is_text { b" using utf8mb4)" } else { b"" });
         }
         sql.extend_from_slice(b"),");
     }

@@ -1,7 +1,7 @@
 //! Comparing: the digest of what the target holds, and the rows that differ.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::BuildHasher,
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
 };
@@ -9,8 +9,8 @@ use std::{
 use super::{
     catalog,
     chunk::Chunk,
-    connect::{Role, Session},
-    definition::Definition,
+    connect::{Role, Session, quote},
+    definition::{Definition, Kind, renamed},
     dump::{digest, lines},
     line,
     objects::{Objects, objects},
@@ -44,23 +44,36 @@ pub(super) async fn rows(restore: &Restore, chunk: &Chunk) -> Result<Option<RowD
     Ok(Some(digester.digest()))
 }
 
-/// The digest of a component's definitions as the target holds them; `None` where they cannot be the same text: another version, another
-/// name, or only part of them was restored.
+/// The digest of a component's definitions as the target holds them; `None` where they cannot be the same text: another version, or only
+/// part of them was restored.
 pub(super) async fn definitions(restore: &Restore, component: &Component) -> Result<Option<RowDigest>, SourceError> {
     let part = Part::of(component);
     let other_version = component.about.get(VERSION) != Some(&restore.server.text);
-    let in_part = |name: &String| !restore.wants(name, None) || restore.target.rename.contains_key(name);
+    let in_part = |name: &String| !restore.wants(name, None);
     let (Some(part), false) = (part, other_version || databases(component).iter().any(in_part)) else {
         return Ok(None);
     };
     let mut session = Session::open(&restore.config, Role::Definitions).await?;
     let mut found: Vec<Definition> = Vec::new();
     for name in databases(component) {
-        let database = catalog::database(&mut session, &restore.server, &name).await?;
-        found.extend(part.take(objects(&mut session, &database).await?));
+        let database = catalog::database(&mut session, &restore.server, &restore.name(&name)).await?;
+        let definitions = part.take(objects(&mut session, &database).await?).into_iter();
+        found.extend(definitions.map(|definition| under_old_names(definition, &name, &restore.target.rename)));
     }
     session.end().await;
     Ok(Some(digest(&found, restore.row_key)))
+}
+
+/// A definition as it was before its database, and those that it names, got other names.
+fn under_old_names(mut definition: Definition, database: &str, rename: &BTreeMap<String, String>) -> Definition {
+    if definition.kind == Kind::Database {
+        definition.sql = definition.sql.replacen(&quote(&definition.name), &quote(database), 1);
+        definition.name = database.to_owned();
+    }
+    let back: BTreeMap<String, String> = rename.iter().map(|(old, new)| (new.clone(), old.clone())).collect();
+    definition.sql = renamed(&definition.sql, &back);
+    definition.database = database.to_owned();
+    definition
 }
 
 /// Which of a database's definitions a component holds.
