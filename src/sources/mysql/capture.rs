@@ -40,6 +40,8 @@ const USERS: u8 = 8;
 struct Catalog {
     databases: Vec<(Database, Objects)>,
     users: Vec<Definition>,
+    /// Accounts that the server itself does not know.
+    unknown: Vec<String>,
 }
 
 impl Catalog {
@@ -51,7 +53,7 @@ impl Catalog {
             catalog.databases.push((database, objects));
         }
         if config.users {
-            catalog.users = users(session, server).await?;
+            (catalog.users, catalog.unknown) = users(session, server).await?;
         }
         Ok(catalog)
     }
@@ -175,6 +177,9 @@ fn notes(catalog: &Catalog, config: &MysqlConfig) -> Vec<Problem> {
                 format!("its engine, {}, knows no transactions: its rows are of the time when they were read, not of the snapshot", table.engine);
             note(format!("{}.{}", database.name, table.name), &what);
         }
+    }
+    for account in &catalog.unknown {
+        note(account.clone(), "the account stands in the server's table, and the server does not know it (skip_name_resolve): it was not captured");
     }
     if config.tls.is_none() && config.socket.is_none() {
         note(config.address(), "the connection was not encrypted");

@@ -20,6 +20,8 @@ pub(super) enum ColumnKind {
     Float,
     /// As text: its type takes bytes for something else.
     Text,
+    /// As the bytes that the server stores; never by `LOAD DATA`, for which MySQL takes one that may not be null for missing.
+    Geometry,
 }
 
 /// A column whose values are stored.
@@ -169,6 +171,9 @@ fn stored(rows: Vec<ColumnRow>, server: &Server, history: bool) -> Vec<Column> {
         let kind = match kind.as_str() {
             "float" => ColumnKind::Float,
             "json" if server.make == Make::MySql => ColumnKind::Text,
+            kind if kind.starts_with("geom") || kind.ends_with("point") || kind.ends_with("linestring") || kind.ends_with("polygon") => {
+                ColumnKind::Geometry
+            }
             "uuid" | "inet4" | "inet6" => ColumnKind::Text,
             _ => ColumnKind::Plain,
         };

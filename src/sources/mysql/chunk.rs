@@ -113,6 +113,11 @@ impl Chunk {
         format!("({}){set}", targets.join(", "))
     }
 
+    /// Whether `LOAD DATA` takes its rows.
+    pub(super) fn fits_infile(&self) -> bool {
+        self.columns.iter().all(|column| column.kind != ColumnKind::Geometry)
+    }
+
     /// Where the key's columns stand in a line.
     pub(super) fn key_positions(&self) -> Vec<usize> {
         self.key.iter().filter_map(|name| self.columns.iter().position(|column| column.name == *name)).collect()

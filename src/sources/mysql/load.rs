@@ -147,7 +147,11 @@ impl Work<'_> {
         if self.chunk.transactional && !progress::mark(session, self.name, self.number).await? {
             return session.run("rollback", &doing).await;
         }
-        let rows = if self.restore.infile.load(Ordering::SeqCst) { self.infile(session, piece).await? } else { self.inserts(session, piece).await? };
+        let rows = if self.chunk.fits_infile() && self.restore.infile.load(Ordering::SeqCst) {
+            self.infile(session, piece).await?
+        } else {
+            self.inserts(session, piece).await?
+        };
         if rows != piece.rows {
             let warnings: Vec<(String, String, String)> = session.rows("show warnings limit 3", &doing).await?;
             let words: Vec<String> = warnings.into_iter().map(|(_, _, message)| message).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    connect::{Make, Server, Session, literal},
+    connect::{Make, Server, Session, code, literal},
     definition::{Definition, Kind},
 };
 use crate::sources::SourceError;
@@ -11,14 +11,15 @@ use crate::sources::SourceError;
 /// Accounts that every server makes for itself.
 const OWN: [&str; 6] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""];
 
-/// All accounts but the server's own: roles and users first, then their grants.
-pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<Definition>, SourceError> {
+/// All accounts but the server's own: roles and users first, then their grants. The second list names those that stand in the server's
+/// table and that it does not know: with `skip_name_resolve`, those of a host's name.
+pub(super) async fn users(session: &mut Session, server: &Server) -> Result<(Vec<Definition>, Vec<String>), SourceError> {
     let doing = "list the accounts";
     let roles_are_marked = server.is(Make::MariaDb, (10, 0, 5));
     let is_role = if roles_are_marked { "cast(is_role as char)" } else { "'N'" };
     let sql = format!("select cast(user as char), cast(host as char), {is_role} from mysql.user order by 1, 2");
     let accounts: Vec<(String, String, String)> = session.rows(&sql, doing).await?;
-    let (mut made, mut grants) = (Vec::new(), Vec::new());
+    let (mut made, mut grants, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (user, host, role) in accounts {
         // An account without a name is anybody: it is the server's own only as such, not as a role.
         if OWN.contains(&user.as_str()) && !(user.is_empty() && !host.is_empty()) {
@@ -27,10 +28,11 @@ pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<
         let is_role = role == "Y";
         let name = if is_role { literal(&user) } else { account(&user, &host) };
         let doing = format!("read the account {name}");
-        let definition = |kind, sql: String, then| Definition {
+        let owner = name.clone();
+        let definition = move |kind, sql: String, then| Definition {
             kind,
             database: String::new(),
-            name: name.clone(),
+            name: owner.clone(),
             table: None,
             sql,
             then,
@@ -40,7 +42,13 @@ pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<
         if is_role {
             made.push(definition(Kind::Role, format!("CREATE ROLE {name}"), Vec::new()));
         } else {
-            let mut statements: Vec<String> = session.rows(&format!("show create user {name}"), &doing).await?;
+            let mut statements: Vec<String> = match session.rows(&format!("show create user {name}"), &doing).await {
+                Err(error) if matches!(code(&error), Some(1133 | 1141 | 1396 | 3162)) => {
+                    unknown.push(name);
+                    continue;
+                }
+                other => other?,
+            };
             let mut first = if statements.is_empty() { String::new() } else { statements.remove(0) };
             if server.make == Make::MySql && server.version < (8, 0, 17) {
                 let sql = format!("select hex(authentication_string) from mysql.user where user = {} and host = {}", literal(&user), literal(&host));
@@ -57,7 +65,7 @@ pub(super) async fn users(session: &mut Session, server: &Server) -> Result<Vec<
     // A role is made before those that it is granted to.
     made.sort_by_key(|definition| definition.kind);
     made.extend(grants);
-    Ok(made)
+    Ok((made, unknown))
 }
 
 /// An account as statements name it.
