@@ -158,8 +158,13 @@ fn every_link_within_the_documentation_leads_to_a_file() {
 
 /// The blocks of one language in a section of the README, together.
 pub fn of_readme(heading: &str, language: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    of_page("README.md", heading, language).concat()
+}
+
+/// The blocks of one language in a section of a page.
+pub fn of_page(page: &str, heading: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_else(|| panic!("{page} has no {heading}"));
     blocks(section).into_iter().filter(|(of, _)| of == language).map(|(_, text)| text).collect()
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
 mod byhand;
+mod churn;
 mod cli;
 mod clouds;
 mod concurrent;
@@ -12,13 +13,19 @@ mod docs;
 mod faults;
 mod fixtures;
 mod forgery;
+mod fuzz;
 mod histories;
 mod lab;
 mod mysql;
 mod paused;
 mod postgres;
+mod pruned;
+mod regions;
 mod secrets;
 mod servers;
+mod signers;
 mod site;
 mod stores;
 mod tidy;
+mod weather;
+mod wire;

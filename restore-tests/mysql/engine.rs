@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    rights::{Account, PASSWORD},
+    rights::{Account, PASSWORD, SEEING},
     world::{Make, Names, quote, sql},
 };
 use crate::{
@@ -18,34 +18,34 @@ use crate::{
     site::Site,
 };
 
-/// What an account needs to see everything and to lock.
-const SEEING: &str = "select, show view, trigger, event, reload, lock tables, process, replication client on *.*";
+/// A source of the configuration: a server, an account with the file of its password, whom to trust, and more keys.
+pub fn source(server: &Sql, user: &str, password: &str, ca: &str, more: &str) -> String {
+    let place = format!("host: {}, port: {}, user: {user}, password_file: {password}", server.host, server.port);
+    // MySQL 8.0.15 offers key exchanges that our TLS does not know.
+    let encrypted = server.node.0.starts_with("mariadb");
+    let tls = if encrypted { format!(", tls: {{ ca_file: {:?} }}", tls(ca).display().to_string()) } else { String::new() };
+    format!("{{ mysql: {{ {place}{tls}, lanes: 2{more} }} }}")
+}
 
 /// A site that protects some databases of the source, and knows the target as `there`.
-fn site(account: &Account, databases: &str) -> Site {
+pub fn site(account: &Account, databases: &str) -> Site {
     let make = account.make;
     let site = Site::in_directories();
     site.run(&["init", "--write"], 0);
     let (a, b) = (make.source(), make.target());
     fs::write(site.path("admin"), &b.password).unwrap();
     fs::write(site.path("reader"), PASSWORD).unwrap();
-    let source = |server: &Sql, user: &str, password: &str, more: &str| {
-        let place = format!("host: {}, port: {}, user: {user}, password_file: {password}", server.host, server.port);
-        // MySQL 8.0.15 offers key exchanges that our TLS does not know.
-        let tls = if make == Make::MariaDb { format!(", tls: {{ ca_file: {:?} }}", tls("ca.crt").display().to_string()) } else { String::new() };
-        format!("{{ mysql: {{ {place}{tls}, lanes: 2{more} }} }}")
-    };
-    let here = source(&a, &account.name, "reader", &format!(", databases: [{databases}]"));
+    let here = source(&a, &account.name, "reader", "ca.crt", &format!(", databases: [{databases}]"));
     site.configure(&format!(
         "sources:\n  here: {here}\n  there: {}\npolicies:\n  p: {{ members: {{ here: required }} }}\n",
-        source(&b, &b.user, "admin", "")
+        source(&b, &b.user, "admin", "ca.crt", "")
     ));
     site.run(&["keys", "prove"], 0);
     site
 }
 
 /// A table large enough that something is always in the middle.
-fn fill(make: Make, db: &str, rows: u32) {
+pub fn fill(make: Make, db: &str, rows: u32) {
     let depth = if make == Make::MariaDb { "max_recursive_iterations" } else { "cte_max_recursion_depth" };
     let numbers = "with recursive n (n) as (select 1 union all select n + 1 from n where n < 1000) select * from n";
     sql(
@@ -58,7 +58,7 @@ fn fill(make: Make, db: &str, rows: u32) {
     );
 }
 
-fn sums(server: &Sql, db: &str) -> String {
+pub fn sums(server: &Sql, db: &str) -> String {
     sql(server, &format!("checksum table {db}.large, {db}.numbers; select count(*), sum(id) from {db}.large; show create table {db}.large"))
 }
 
@@ -108,7 +108,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// The restore among the runs that are listed.
-fn restore_run(listed: &str) -> String {
+pub fn restore_run(listed: &str) -> String {
     let line = listed.lines().find(|line| line.contains("restore")).unwrap_or_else(|| panic!("{listed}"));
     line.split_whitespace().find(|word| word.contains("T") && word.contains('Z')).unwrap_or_else(|| panic!("{listed}")).to_owned()
 }

@@ -1,9 +1,7 @@
-//! What happens in the middle: writers, tables that vanish, sessions that are killed, restores that are taken up.
+//! What happens in the middle: tables that vanish, sessions that are killed, restores that are taken up.
 
 use std::{
-    collections::BTreeSet,
     io::Write,
-    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -14,115 +12,18 @@ use hourglass::{
 };
 
 use super::{
-    rights::Account,
-    world::{Make, Names, World, capture, capture_with, client, restore, sql, try_sql, whole, write},
+    rights::{Account, SEEING},
+    world::{Make, Names, World, capture, capture_with, sql, whole, write},
 };
-use crate::{
-    lab::{alone, together},
-    stores::places::fresh_name,
-};
-
-const SEEING: &str = "select, show view, trigger, event, reload, lock tables on *.*";
+use crate::{lab::together, stores::places::fresh_name};
 
 /// Waits until `done`, for as long as a slow machine may need.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(120), "{what} never came");
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// A client that moves amounts between two tables until it is told to end: a server does not notice that its client has gone.
-struct Writer {
-    child: Child,
-    make: Make,
-    db: String,
-}
-
-impl Writer {
-    fn new(make: Make, db: &str) -> Writer {
-        let mut command = client("mariadb", &make.source());
-        let child = command.args([db, "--execute", "call move_on()"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Writer { child, make, db: db.to_owned() }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        try_sql(&self.make.source(), &format!("delete from {}.running", self.db));
-        self.child.wait().unwrap();
-    }
-}
-
-const MOVED: &str = "
-create table a (id int primary key, n bigint not null);
-create table b (id int primary key, n bigint not null);
-create table running (id int primary key);
-insert into running values (1);
-create table moves (id bigint not null auto_increment primary key, amount int not null);
-insert into a values (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0);
-insert into b select * from a;
-delimiter //
-create procedure move_on() begin
-    declare amount int;
-    while exists (select 1 from running) do
-        set amount = floor(1 + rand() * 100);
-        start transaction;
-        update a set n = n - amount where id = 1 + (amount * 7) mod 10;
-        update b set n = n + amount where id = 1 + amount mod 10;
-        insert into moves (amount) values (amount);
-        commit;
-    end while;
-end//
-";
-
-/// Whether amounts are neither lost nor doubled, in every restore of many captures under writers.
-fn sums_hold(make: Make, grants: &[&str]) {
-    let (_lab, _alone) = (together(), make.alone());
-    let (world, names) = (World::new(), Names::new(make, 1));
-    let _runtime = world.enter();
-    let db = &*names.all[0];
-    sql(&make.source(), &format!("create database {db}; use {db}; {MOVED}"));
-    let account = Account::new(make, "steady", grants);
-    let writers: Vec<Writer> = (0..3).map(|_| Writer::new(make, db)).collect();
-    let count = format!("select count(*) from {db}.moves");
-    eventually("a move", || sql(&make.source(), &count) != "0\n");
-    let mut seen = BTreeSet::new();
-    for _ in 0..10 {
-        let saved = capture(&MysqlSource::new(account.config(&world, &[db]))).unwrap();
-        let (from, to) = saved.end.consistent.unwrap();
-        assert!(from <= to && to.as_second() - from.as_second() < 60);
-        restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::InPlace)).unwrap();
-        let sums = format!(
-            "use {db}; select (select sum(n) from a) + (select sum(n) from b), (select sum(n) from b) - (select sum(amount) from moves), count(*) from moves"
-        );
-        let found = sql(&make.target(), &sums);
-        assert!(found.starts_with("0\t0\t"), "{found}");
-        seen.insert(found);
-    }
-    drop(writers);
-    assert!(seen.len() > 1, "the writers wrote nothing: {seen:?}");
-}
-
-#[test]
-fn sums_hold_under_writers_on_mariadb() {
-    sums_hold(Make::MariaDb, &[SEEING]);
-}
-
-#[test]
-fn sums_hold_under_writers_on_mariadb_without_the_right_to_lock() {
-    sums_hold(Make::MariaDb, &["select, show view, trigger, event on *.*"]);
-}
-
-#[test]
-fn sums_hold_under_writers_on_mysql8() {
-    sums_hold(Make::MySql8, &[SEEING]);
-}
-
-#[test]
-fn sums_hold_under_writers_on_mysql8_with_table_locks_alone() {
-    sums_hold(Make::MySql8, &["select, show view, trigger, event, lock tables on *.*"]);
 }
 
 fn sessions(make: Make, user: &str) -> String {
@@ -279,38 +180,4 @@ fn a_restore_into_mariadb_that_is_given_up_is_taken_up() {
 #[test]
 fn a_restore_into_mysql8_that_is_given_up_is_taken_up() {
     a_restore_that_is_given_up_is_taken_up(Make::MySql8);
-}
-
-fn a_target_without_room_is_named(make: Make) {
-    // It changes a global setting of the target.
-    let (_lab, _alone) = (alone(), make.alone());
-    let (world, names) = (World::new(), Names::new(make, 1));
-    let _runtime = world.enter();
-    let db = &*names.all[0];
-    let rows: Vec<String> = (0..2000).map(|id| format!("({id}, repeat('x', 200))")).collect();
-    sql(
-        &make.source(),
-        &format!(
-            "create database {db}; use {db}; create table heap (id int primary key, t char(200)) engine = memory; insert into heap values {}",
-            rows.join(",")
-        ),
-    );
-    let saved = capture(&MysqlSource::new(world.admin(&make.source(), &[db]))).unwrap();
-    let normal = sql(&make.target(), "select @@global.max_heap_table_size; set global max_heap_table_size = 16384");
-    let error = restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::Refuse));
-    sql(&make.target(), &format!("set global max_heap_table_size = {normal}"));
-    let text = explain(&error.unwrap_err());
-    assert!(text.contains(&format!("{db}.heap")) && text.contains("full"), "{text}");
-    restore(&MysqlSource::new(world.admin(&make.target(), &[])), &saved, whole(Overwrite::InPlace)).unwrap();
-    assert_eq!(sql(&make.target(), &format!("select count(*) from {db}.heap")), "2000\n");
-}
-
-#[test]
-fn a_target_of_mariadb_without_room_is_named() {
-    a_target_without_room_is_named(Make::MariaDb);
-}
-
-#[test]
-fn a_target_of_mysql8_without_room_is_named() {
-    a_target_without_room_is_named(Make::MySql8);
 }

@@ -3,7 +3,10 @@
 mod engine;
 mod equal;
 mod faults;
-mod readme;
+mod planted;
 mod rights;
+mod room;
 mod users;
+mod walk_through;
 mod world;
+mod writers;

@@ -17,6 +17,9 @@ pub struct Account {
     pub name: String,
 }
 
+/// What an account needs to see everything, to lock, and to know its place in the log.
+pub const SEEING: &str = "select, show view, trigger, event, reload, lock tables, process, replication client on *.*";
+
 pub const PASSWORD: &str = "planted-password";
 
 impl Account {

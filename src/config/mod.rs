@@ -13,7 +13,7 @@ pub mod store;
 mod tree;
 
 pub use error::{ConfigError, ConfigProblem, nearest};
-pub use file::{EpochChoice, Need, PauseUntil};
+pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{
     connect::{Role, Session, code, literal, quote},
-    definition::{Definition, Kind, clause_name, definer, disabled, renamed},
+    definition::{Definition, Kind, definer, disabled, renamed},
     target::Restore,
 };
 use crate::sources::{SourceError, SourceErrorKind, StreamSink};
@@ -169,20 +169,19 @@ async fn database(restore: &Restore, session: &mut Session, definition: &Definit
 
 /// Whether the first key, or the foreign key, that a statement adds is there: then the whole statement was carried out.
 async fn exists(session: &mut Session, definition: &Definition, database: &str, doing: &str) -> Result<bool, SourceError> {
-    let (table, name) =
-        (definition.table.as_deref().unwrap_or_default(), clause_name(&format!("`{}", quote(&definition.name).trim_start_matches('`'))));
+    let table = definition.table.as_deref().unwrap_or_default();
     let sql = match definition.kind {
         Kind::Key => format!(
             "select count(*) from information_schema.statistics where table_schema = {} and table_name = {} and index_name = {}",
             literal(database),
             literal(table),
-            literal(&name)
+            literal(&definition.name)
         ),
         _ => format!(
             "select count(*) from information_schema.table_constraints where constraint_schema = {} and table_name = {} and constraint_name = {}",
             literal(database),
             literal(table),
-            literal(&name)
+            literal(&definition.name)
         ),
     };
     Ok(session.first::<u64>(&sql, doing).await?.is_some_and(|count| count > 0))

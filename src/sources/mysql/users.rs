@@ -9,7 +9,7 @@ use super::{
 use crate::sources::SourceError;
 
 /// Accounts that every server makes for itself.
-const OWN: [&str; 6] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""];
+const OWN: [&str; 5] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC"];
 
 /// All accounts but the server's own: roles and users first, then their grants. The second list names those that stand in the server's
 /// table and that it does not know: with `skip_name_resolve`, those of a host's name.
@@ -21,8 +21,8 @@ pub(super) async fn users(session: &mut Session, server: &Server) -> Result<(Vec
     let accounts: Vec<(String, String, String)> = session.rows(&sql, doing).await?;
     let (mut made, mut grants, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (user, host, role) in accounts {
-        // An account without a name is anybody: it is the server's own only as such, not as a role.
-        if OWN.contains(&user.as_str()) && !(user.is_empty() && !host.is_empty()) {
+        // An account without a name is anybody who comes from its host; without a host it is the server's own.
+        if OWN.contains(&user.as_str()) || (user.is_empty() && host.is_empty()) {
             continue;
         }
         let is_role = role == "Y";
