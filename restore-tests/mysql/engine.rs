@@ -44,16 +44,23 @@ pub fn site(account: &Account, databases: &str) -> Site {
     site
 }
 
+/// Statements that make a database with the numbers from 1 to 1000, and use it.
+pub fn numbers(make: Make, db: &str) -> String {
+    let depth = if make == Make::MariaDb { "max_recursive_iterations" } else { "cte_max_recursion_depth" };
+    format!(
+        "set {depth} = 2000; create database {db}; use {db}; create table numbers (n int primary key); insert into numbers \
+         with recursive n (n) as (select 1 union all select n + 1 from n where n < 1000) select * from n"
+    )
+}
+
 /// A table large enough that something is always in the middle.
 pub fn fill(make: Make, db: &str, rows: u32) {
-    let depth = if make == Make::MariaDb { "max_recursive_iterations" } else { "cte_max_recursion_depth" };
-    let numbers = "with recursive n (n) as (select 1 union all select n + 1 from n where n < 1000) select * from n";
     sql(
         &make.source(),
         &format!(
-            "set {depth} = 2000; create database {db}; use {db}; create table numbers (n int primary key) as {numbers}; \
-             create table large (id bigint primary key, t varchar(400), k int, key (k)); \
-             insert into large select a.n * 1000 + b.n, concat(md5(a.n * 1000 + b.n), repeat(md5(b.n), 7)), b.n from numbers a join numbers b where a.n <= {rows}"
+            "{}; create table large (id bigint primary key, t varchar(400), k int, key (k)); \
+             insert into large select a.n * 1000 + b.n, concat(md5(a.n * 1000 + b.n), repeat(md5(b.n), 7)), b.n from numbers a join numbers b where a.n <= {rows}",
+            numbers(make, db)
         ),
     );
 }

@@ -12,6 +12,7 @@ use hourglass::{
 };
 
 use super::{
+    engine::numbers,
     rights::{Account, SEEING},
     world::{Make, Names, World, capture, capture_with, sql, whole, write},
 };
@@ -80,17 +81,12 @@ fn what_vanishes_from_mysql8_is_named_and_nothing_stays_open() {
 
 /// A table of several chunks, each of several pieces.
 fn large(make: Make, db: &str) {
-    let numbers = "with recursive n (n) as (select 1 union all select n + 1 from n where n < 1000) select * from n";
-    let session = match make {
-        Make::MariaDb => "set max_recursive_iterations = 2000",
-        Make::MySql8 => "set cte_max_recursion_depth = 2000",
-    };
     sql(
         &make.source(),
         &format!(
-            "{session}; create database {db}; use {db}; create table numbers (n int primary key) as {numbers}; \
-             create table large (id bigint not null auto_increment primary key, t varchar(400), k int, key (k)); \
-             insert into large (id, t, k) select a.n * 1000 + b.n, repeat(md5(a.n * 1000 + b.n), 8), b.n from numbers a join numbers b where a.n <= 260; analyze table large"
+            "{}; create table large (id bigint not null auto_increment primary key, t varchar(400), k int, key (k)); \
+             insert into large (id, t, k) select a.n * 1000 + b.n, repeat(md5(a.n * 1000 + b.n), 8), b.n from numbers a join numbers b where a.n <= 260; analyze table large",
+            numbers(make, db)
         ),
     );
 }

@@ -36,19 +36,22 @@ create procedure move_on(w int) begin
     declare amount int;
     set session transaction isolation level read committed;
     while exists (select 1 from running) do
-        set amount = floor(1 + rand() * 100);
-        start transaction;
-        update paid set n = n - amount where id = (amount * 7) mod 10;
-        update got set n = n + amount where id = amount mod 10;
-        update tally set moved = moved + amount, times = times + 1 where writer = w;
-        delete from here where id = w;
-        if row_count() = 1 then
-            insert into there values (w);
-        else
-            delete from there where id = w;
-            insert into here values (w);
-        end if;
-        commit;
+        begin
+            declare exit handler for 1205, 1213 rollback;
+            set amount = floor(1 + rand() * 100);
+            start transaction;
+            update paid set n = n - amount where id = (amount * 7) mod 10;
+            update got set n = n + amount where id = amount mod 10;
+            update tally set moved = moved + amount, times = times + 1 where writer = w;
+            delete from here where id = w;
+            if row_count() = 1 then
+                insert into there values (w);
+            else
+                delete from there where id = w;
+                insert into here values (w);
+            end if;
+            commit;
+        end;
     end while;
 end//
 ";
@@ -116,7 +119,7 @@ fn sums_hold_in_50_restores_of_50_under_writers_on_mysql8() {
 
 #[test]
 fn sums_hold_under_writers_on_mariadb_without_the_right_to_lock() {
-    sums_hold(Make::MariaDb, "select, show view, trigger, event on *.*", 10);
+    sums_hold(Make::MariaDb, "select, show view, trigger, event on *.*", 50);
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    connect::{Role, Session, code, literal, quote},
+    connect::{MODE, Role, Session, code, literal, quote},
     definition::{Definition, Kind, definer, disabled, renamed},
     target::Restore,
+    users::without_password,
 };
 use crate::sources::{SourceError, SourceErrorKind, StreamSink};
 
@@ -99,9 +100,8 @@ async fn one(restore: &Restore, session: &mut Session, definition: &Definition) 
     variables(session, definition, &sql, &doing).await?;
     let made = make(restore, session, definition, &sql, &doing).await;
     if !definition.session.is_empty() {
-        let reset = "set session sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', character_set_client = utf8mb4, \
-                     collation_connection = utf8mb4_general_ci";
-        session.run(reset, &doing).await?;
+        let settings = "time_zone = '+00:00', character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci";
+        session.run(&format!("set session sql_mode = '{MODE}', {settings}"), &doing).await?;
     }
     restore.warn_of_old_names(definition, &database);
     made
@@ -191,7 +191,13 @@ async fn exists(session: &mut Session, definition: &Definition, database: &str, 
 async fn account(restore: &Restore, session: &mut Session, definition: &Definition, doing: &str) -> Result<(), SourceError> {
     let name = &definition.name;
     if definition.kind == Kind::Grant {
-        return if restore.keeps(name) { Ok(()) } else { session.run(&definition.sql, doing).await };
+        if restore.keeps(name) {
+            return Ok(());
+        }
+        // One that is there may be one that we could not give.
+        let held: Vec<String> = session.rows(&format!("show grants for {name}"), doing).await?;
+        let is_held = held.iter().any(|grant| without_password(grant) == definition.sql);
+        return if is_held { Ok(()) } else { session.run(&definition.sql, doing).await };
     }
     let there = match definition.kind {
         Kind::Role => format!("select count(*) from mysql.user where user = {name} and host = ''"),

@@ -14,6 +14,10 @@ use crate::{
 /// Longest time to connect and to log in.
 const CONNECT: Duration = Duration::from_secs(30);
 
+/// The mode of our sessions: what is stored is taken as it is (zero dates, dates that no calendar has, long texts), and names are quoted with
+/// backticks.
+pub(super) const MODE: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
+
 /// Who made a server: their definitions are not each other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Make {
@@ -152,16 +156,10 @@ impl Session {
         };
         let mut session = Session { conn, limit: config.timeout };
         let names = if role == Role::Rows { "binary" } else { "utf8mb4" };
-        // Without a mode, what is stored is taken as it is: zero dates, long texts; and names are quoted with backticks.
         session.run(&format!("set names {names}"), "set up the session").await?;
-        session
-            .run(
-                "set session sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', wait_timeout = 86400, net_write_timeout = 1800, \
-                 net_read_timeout = 1800, sql_quote_show_create = 1, autocommit = 1, foreign_key_checks = 0, unique_checks = 1, \
-                 group_concat_max_len = 1048576, sql_select_limit = default",
-                "set up the session",
-            )
-            .await?;
+        let settings = "time_zone = '+00:00', wait_timeout = 86400, net_write_timeout = 1800, net_read_timeout = 1800, sql_quote_show_create = 1, \
+                        autocommit = 1, foreign_key_checks = 0, unique_checks = 1, group_concat_max_len = 1048576, sql_select_limit = default";
+        session.run(&format!("set session sql_mode = '{MODE}', {settings}"), "set up the session").await?;
         // Each is known to some servers only.
         for setting in [
             "max_statement_time = 0",

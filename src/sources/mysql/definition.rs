@@ -86,7 +86,7 @@ impl Definition {
         let mut same = self.clone();
         match self.kind {
             Kind::Table => {
-                let mut lines: Vec<&str> = self.sql.lines().map(|line| line.trim_end_matches(',')).collect();
+                let mut lines: Vec<String> = self.sql.lines().map(|line| without_charset(line.trim_end_matches(','))).collect();
                 lines.sort_unstable();
                 same.sql = without_counter(&lines.join("\n"));
             }
@@ -96,6 +96,12 @@ impl Definition {
         }
         same.line()
     }
+}
+
+/// A column without the character set that its collation names too: MySQL shows it or not, depending on how the column was made.
+fn without_charset(line: &str) -> String {
+    let parts = line.split_once(" CHARACTER SET ").and_then(|(head, rest)| Some((head, rest.split_once(' ')?.1)));
+    parts.filter(|(_, rest)| rest.starts_with("COLLATE ")).map_or_else(|| line.to_owned(), |(head, rest)| format!("{head} {rest}"))
 }
 
 /// `CREATE TABLE` without the number that comes next.
@@ -260,6 +266,13 @@ mod tests {
         let rename = BTreeMap::from([("a`b".to_owned(), "new".to_owned())]);
         let sql = "select `a``b`.`t`.`x` AS `a``b`,'`a``b`.' AS y, \"it''s \\\" `a``b`.\" from `a``b`.`t`";
         assert_eq!(renamed(sql, &rename), "select `new`.`t`.`x` AS `a``b`,'`a``b`.' AS y, \"it''s \\\" `a``b`.\" from `new`.`t`");
+    }
+
+    #[test]
+    fn a_table_is_the_same_whether_or_not_its_collations_character_set_is_shown() {
+        let column = |text: &str| without_charset(&format!("  `c` varchar(9) {text}DEFAULT NULL"));
+        assert_eq!(column("CHARACTER SET latin1 COLLATE latin1_bin "), column("COLLATE latin1_bin "));
+        assert_ne!(column("CHARACTER SET latin1 "), column(""));
     }
 
     #[test]

@@ -175,9 +175,11 @@ impl Source for MysqlSource {
 
     fn differences(&self, component: &Component, saved: &mut (dyn Read + Send), _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
         let restore = self.restore()?;
-        match Chunk::of(component)? {
-            Some(chunk) => self.handle().block_on(readback::differences(&restore, &chunk, saved)),
-            None => Ok(vec![Problem { subject: component.name.clone(), what: "a definition is not as it was saved".to_owned() }]),
-        }
+        self.handle().block_on(async {
+            match Chunk::of(component)? {
+                Some(chunk) => readback::differences(&restore, &chunk, saved).await,
+                None => readback::different_definitions(&restore, component, saved).await,
+            }
+        })
     }
 }

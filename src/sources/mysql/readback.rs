@@ -10,7 +10,7 @@ use super::{
     catalog,
     chunk::Chunk,
     connect::{Role, Session, quote},
-    definition::{Definition, Kind, renamed},
+    definition::{Definition, Kind, renamed, split},
     dump::{digest, lines},
     line,
     objects::{Objects, objects},
@@ -47,12 +47,17 @@ pub(super) async fn rows(restore: &Restore, chunk: &Chunk) -> Result<Option<RowD
 /// The digest of a component's definitions as the target holds them; `None` where they cannot be the same text: another version, or only
 /// part of them was restored.
 pub(super) async fn definitions(restore: &Restore, component: &Component) -> Result<Option<RowDigest>, SourceError> {
-    let part = Part::of(component);
     let other_version = component.about.get(VERSION) != Some(&restore.server.text);
     let in_part = |name: &String| !restore.wants(name, None);
-    let (Some(part), false) = (part, other_version || databases(component).iter().any(in_part)) else {
+    if other_version || databases(component).iter().any(in_part) {
         return Ok(None);
-    };
+    }
+    Ok(found(restore, component).await?.map(|found| digest(&found, restore.row_key)))
+}
+
+/// A component's definitions as the target holds them; `None` when it holds something else than a database's definitions.
+async fn found(restore: &Restore, component: &Component) -> Result<Option<Vec<Definition>>, SourceError> {
+    let Some(part) = Part::of(component) else { return Ok(None) };
     let mut session = Session::open(&restore.config, Role::Definitions).await?;
     let mut found: Vec<Definition> = Vec::new();
     for name in databases(component) {
@@ -61,7 +66,35 @@ pub(super) async fn definitions(restore: &Restore, component: &Component) -> Res
         found.extend(definitions.map(|definition| under_old_names(definition, &name, &restore.target.rename)));
     }
     session.end().await;
-    Ok(Some(digest(&found, restore.row_key)))
+    Ok(Some(found))
+}
+
+/// The definitions that differ between a component as it was saved and as the target holds it.
+pub(super) async fn different_definitions(
+    restore: &Restore,
+    component: &Component,
+    saved: &mut (dyn Read + Send),
+) -> Result<Vec<Problem>, SourceError> {
+    // What was saved of a table is without the keys that come later.
+    let base = |mut definition: Definition| {
+        if definition.kind == Kind::Table {
+            definition.sql = split(&definition.sql, false).table;
+        }
+        ((definition.kind, definition.database.clone(), definition.name.clone()), definition.canonical())
+    };
+    let odd = |error| super::unfit(format!("the component {}", component.name), &format!("holds no definition: {error}"), None);
+    let saved: Result<Vec<Definition>, _> = serde_json::Deserializer::from_reader(saved).into_iter().collect();
+    let saved: BTreeMap<_, _> = saved.map_err(odd)?.into_iter().filter(|definition| !definition.invalid).map(base).collect();
+    let found: BTreeMap<_, _> = found(restore, component).await?.unwrap_or_default().into_iter().map(base).collect();
+    let missing = saved.iter().filter(|(name, text)| found.get(*name) != Some(*text)).map(|(name, _)| name);
+    let named = missing.chain(found.keys().filter(|name| !saved.contains_key(*name))).take(NAMED);
+    let problem = |(kind, database, name): &(Kind, String, String)| Problem {
+        subject: format!("{database}.{name}"),
+        what: format!("the {} is not defined as it was saved", kind.words()),
+    };
+    let problems: Vec<Problem> = named.map(problem).collect();
+    let keys = || Problem { subject: component.name.clone(), what: "a key or a foreign key is not as it was saved".to_owned() };
+    Ok(if problems.is_empty() { vec![keys()] } else { problems })
 }
 
 /// A definition as it was before its database, and those that it names, got other names.

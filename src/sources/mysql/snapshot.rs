@@ -173,15 +173,27 @@ async fn matching(lanes: &mut [Session], ctx: &Context) -> Result<Option<Opened>
         let from = ctx.clock.now();
         begin(lanes).await?;
         let to = ctx.clock.now();
-        let positions: Vec<_> = join_all(lanes.iter_mut().map(snapshot_position)).await.into_iter().collect::<Result<_, _>>()?;
-        if positions[0].is_empty() {
-            return Ok(None);
-        }
-        if positions.iter().all(|position| *position == positions[0]) {
-            return Ok(Some(((from, to), positions[0].clone())));
+        match common_position(lanes).await? {
+            Some(position) if position.is_empty() => return Ok(None),
+            Some(position) => return Ok(Some(((from, to), position))),
+            None => {}
         }
     }
     Ok(None)
+}
+
+/// The place of the log that all sessions name. The server keeps what it answers in one place for everybody while it answers: sessions that
+/// ask at the same time may be told each other's. So ours ask one after the other, and a second time, lest somebody else was told ours.
+async fn common_position(lanes: &mut [Session]) -> Result<Option<BTreeMap<String, String>>, SourceError> {
+    let first = snapshot_position(&mut lanes[0]).await?;
+    for _ in 0..2 {
+        for session in lanes.iter_mut() {
+            if snapshot_position(session).await? != first {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(first))
 }
 
 /// Where the log stood when this session's snapshot opened; empty where the server does not say.

@@ -84,7 +84,7 @@ fn with_password(statement: &str, hash: &[u8]) -> String {
 }
 
 /// A grant without the password, which belongs to the account.
-fn without_password(grant: &str) -> String {
+pub(super) fn without_password(grant: &str) -> String {
     let Some(at) = [" IDENTIFIED BY PASSWORD ", " IDENTIFIED VIA "].iter().filter_map(|words| grant.find(words)).min() else {
         return grant.to_owned();
     };
