@@ -157,14 +157,19 @@ fn every_link_within_the_documentation_leads_to_a_file() {
 }
 
 /// The blocks of one language in a section of the README, together.
-fn of_readme(heading: &str, language: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+pub fn of_readme(heading: &str, language: &str) -> String {
+    of_page("README.md", heading, language).concat()
+}
+
+/// The blocks of one language in a section of a page.
+pub fn of_page(page: &str, heading: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_else(|| panic!("{page} has no {heading}"));
     blocks(section).into_iter().filter(|(of, _)| of == language).map(|(_, text)| text).collect()
 }
 
 /// Runs a script as a reader would, who has `hourglass` on the path and a home of its own; says what was said.
-fn run(home: &Path, script: &str) -> String {
+pub fn run(home: &Path, script: &str) -> String {
     let binary = Path::new(BINARY).parent().unwrap().to_owned();
     let path = env::join_paths(std::iter::once(binary).chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
     let mut shell = Command::new("sh");

@@ -17,6 +17,7 @@ mod fuzz;
 mod histories;
 mod incomplete;
 mod lab;
+mod mysql;
 mod paused;
 mod postgres;
 mod pruned;

@@ -100,6 +100,19 @@ def busy():
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
+def measured(command, cwd, env, log):
+    """Runs a command and measures it with all its children."""
+    worked, began = busy(), time.monotonic()
+    with open(log, "wb") as out:
+        child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    wall, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
+    if child.returncode != 0:
+        sys.exit(f"{' '.join(command)}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
+    return Sample(wall, cpu, used.ru_maxrss, max(0.0, busy() - worked - cpu) / wall)
+
+
 class Course:
     """One tool with its repository, on one set of data."""
 
@@ -123,16 +136,7 @@ class Course:
 
     def run(self, command, cwd=None):
         """Runs a command of the tool and measures it with all its children."""
-        command, log = [self.fill(word) for word in command], self.place / "log"
-        worked, began = busy(), time.monotonic()
-        with open(log, "wb") as out:
-            child = subprocess.Popen(command, cwd=cwd or self.source.parent, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-        wall, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
-        if child.returncode != 0:
-            sys.exit(f"{' '.join(command)}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
-        return Sample(wall, cpu, used.ru_maxrss, max(0.0, busy() - worked - cpu) / wall)
+        return measured([self.fill(word) for word in command], cwd or self.source.parent, self.env, self.place / "log")
 
     def backup(self):
         return self.run(self.tool.backup)

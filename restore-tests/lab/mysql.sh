@@ -32,8 +32,8 @@ max_allowed_packet=64M
 innodb_buffer_pool_size=64M
 innodb_use_native_aio=OFF
 ssl_ca=$lab/tls/ca.crt
-ssl_cert=$lab/tls/server.crt
-ssl_key=$lab/tls/server.key
+ssl_cert=$lab/$1/server.crt
+ssl_key=$lab/$1/server.key
 SETTINGS
 }
 
@@ -45,6 +45,8 @@ mysql_instance() {
     shift 2
     export "${variable}_PORT=$port" "${variable}_SOCKET=$lab/$name/socket"
     mysql_settings "$name" "$port" >"$lab/$name/my.cnf"
+    # Its own files, because a test replaces them.
+    cp "$lab"/tls/server.{crt,key} "$lab/$name/"
     # Not in the binary log, so an instance starts with an empty one.
     cat >"$lab/$name/admin.sql" <<SQL
 set sql_log_bin = 0;

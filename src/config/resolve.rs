@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod mysql;
 
 use std::{
     collections::BTreeMap,
@@ -188,18 +189,24 @@ impl Resolver<'_> {
         for (name, source) in written {
             let path = format!("sources.{name}");
             let parsed = self.parse(&path, &name);
-            let source = match (source.files, source.command, source.analytics) {
-                (Some(files), None, None) => Some(SourceConfig::Files(self.files(files))),
-                (None, Some(command), None) => Some(SourceConfig::Command(self.command(&format!("{path}.command"), command))),
-                (None, None, Some(analytics)) => self.analytics(&format!("{path}.analytics"), analytics).map(SourceConfig::Analytics),
-                _ => {
-                    self.say(&path, "give exactly one kind of source: files, command or analytics");
-                    None
-                }
-            };
+            let source = self.source(&path, source);
             sources.extend(parsed.zip(source));
         }
         sources
+    }
+
+    fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
+        let FileSource { files, command, mysql, analytics } = source;
+        let mut given = Vec::new();
+        given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
+        given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
+        given.extend(mysql.map(|mysql| Some(SourceConfig::Mysql(self.mysql(&format!("{path}.mysql"), mysql)))));
+        given.extend(analytics.map(|analytics| self.analytics(&format!("{path}.analytics"), analytics).map(SourceConfig::Analytics)));
+        if given.len() != 1 {
+            self.say(path, "give exactly one kind of source: files, command, mysql or analytics");
+            return None;
+        }
+        given.pop().flatten()
     }
 
     fn files(&mut self, files: FileFiles) -> FilesConfig {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{AnalyticsConfig, Consistency, EpochChoice, Need, PauseUntil, Schedule, StoreConfig};
+use super::{AnalyticsConfig, Consistency, EpochChoice, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -53,6 +53,8 @@ pub enum SourceConfig {
     Files(FilesConfig),
     /// Anything with a dump and a load command.
     Command(CommandConfig),
+    /// A MariaDB or MySQL server.
+    Mysql(MysqlConfig),
     /// An Elasticsearch or OpenSearch cluster.
     Analytics(AnalyticsConfig),
 }

@@ -14,7 +14,7 @@ use crate::{
     model::{Action, Context, Destination, MemberName, Outcome, Overwrite, Problem, Step, StepId},
     restore::{
         RestoreError,
-        member::{Earlier, To, restore_member},
+        member::{Earlier, Report, To, restore_member},
         opened::OpenedPoint,
     },
     sources::{Source, SystemTarget},
@@ -106,7 +106,7 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
     let restoring = restore_member(wanted.point, wanted.member, to, earlier, step.clone(), ctx);
     let (journalled, restored) = tokio::join!(journalling, restoring);
     match (restored, journalled) {
-        (Ok(_), Err(error)) => failed(step, &error),
+        (_, Err(error)) => failed(step, &error),
         (Ok(end), Ok(())) => {
             end.notes.into_iter().for_each(|note| tell(ctx, note));
             (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: end.compared })
@@ -118,17 +118,30 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
 }
 
 /// Journals, some at a time, which components the target has whole.
-async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::UnboundedReceiver<u32>) -> Result<(), OrchestratorError> {
+async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::UnboundedReceiver<Report>) -> Result<(), OrchestratorError> {
     while let Some(first) = written.recv().await {
-        let mut components = vec![first];
-        let more = async {
-            while let Some(next) = written.recv().await {
-                components.push(next);
+        let (mut components, mut asked, mut next) = (Vec::new(), None, Some(first));
+        let batch = async {
+            while let Some(report) = next {
+                match report {
+                    Report::Written(component) => components.push(component),
+                    Report::All(answer) => {
+                        asked = Some(answer);
+                        return;
+                    }
+                }
+                next = written.recv().await;
             }
         };
         // An error means that the time is over, which is what ends a batch.
-        let _over = tokio::time::timeout(WRITTEN_EVERY, more).await;
-        run.checkpoint(step, Output::Written { components }).await?;
+        let _over = tokio::time::timeout(WRITTEN_EVERY, batch).await;
+        if !components.is_empty() {
+            run.checkpoint(step, Output::Written { components }).await?;
+        }
+        if let Some(answer) = asked {
+            // Whoever asked may have been cancelled.
+            let _gone = answer.send(());
+        }
     }
     Ok(())
 }

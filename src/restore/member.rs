@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     RestoreError,
@@ -43,7 +43,16 @@ pub struct Earlier {
     /// Components that were written whole, by their positions in the point.
     pub done: BTreeSet<u32>,
     /// Told of each further one.
-    pub report: mpsc::UnboundedSender<u32>,
+    pub report: mpsc::UnboundedSender<Report>,
+}
+
+/// What a restore tells of how far it has come.
+#[derive(Debug)]
+pub enum Report {
+    /// The component at this position was written whole.
+    Written(u32),
+    /// All were: answer once that is known to whoever comes after us.
+    All(oneshot::Sender<()>),
 }
 
 /// What a restored member amounts to.

@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::oneshot;
 
 use super::{
     RestoreError,
-    member::{Earlier, RestoreEnd},
+    member::{Earlier, Report, RestoreEnd},
     opened::OpenedPoint,
     stream::restore_stream,
 };
@@ -71,12 +72,16 @@ pub(super) async fn restore_system(
             async move {
                 restoring.write(component, progress).await?;
                 // Nobody listens any more only when the journal is lost, and then the run ends.
-                let _told = report.send(number);
+                let _told = report.send(Report::Written(number));
                 Ok::<_, RestoreError>(())
             }
         });
         written.buffer_unordered(lanes).try_collect::<()>().await?;
     }
+    // At its end the source forgets how far it came: by then it must be known elsewhere.
+    let (answer, known) = oneshot::channel();
+    let _told = earlier.report.send(Report::All(answer));
+    known.await.map_err(|_| RestoreError::TornDown)?;
     let mut notes = restoring.call(|source, ctx| source.end(ctx)).await?;
     notes.extend(member.notes.iter().cloned());
     let (differences, compared) = restoring.compare(&chosen).await?;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{AnalyticsSource, CommandSource, EnvValue, FilesOptions, FilesSource, Source};
+use super::{AnalyticsSource, CommandSource, EnvValue, FilesOptions, FilesSource, MysqlSource, Source};
 use crate::config::SourceConfig;
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -25,6 +25,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
                 consistency: command.consistency,
             })
         }
+        SourceConfig::Mysql(mysql) => Arc::new(MysqlSource::new(mysql.clone())),
         SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(analytics.clone())),
     }
 }
@@ -35,6 +36,7 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
     let pairs = match config {
         SourceConfig::Files(files) => vec![("path", files.path.display().to_string()), ("exclude", words(&files.exclude))],
         SourceConfig::Command(command) => vec![("dump", words(&command.dump)), ("load", words(&command.load))],
+        SourceConfig::Mysql(mysql) => vec![("server", mysql.address()), ("user", mysql.user.clone()), ("databases", words(&mysql.databases))],
         SourceConfig::Analytics(analytics) => vec![
             ("url", analytics.url.to_string()),
             ("indices", words(&analytics.indices)),

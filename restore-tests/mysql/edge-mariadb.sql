@@ -1,0 +1,26 @@
+-- What MariaDB alone knows.
+set names utf8mb4, time_zone = '+00:00';
+use {db};
+create table hidden (id int primary key, secret int invisible default 7, plain int);
+insert into hidden (id, secret, plain) values (1, 2, 3);
+insert into hidden (id, plain) values (2, 4);
+create table versioned (id int primary key, v varchar(20)) with system versioning;
+set timestamp = unix_timestamp('2020-01-01 00:00:00.25');
+insert into versioned values (1, 'first'), (2, 'gone');
+set timestamp = unix_timestamp('2021-01-01');
+update versioned set v = 'second' where id = 1;
+set timestamp = unix_timestamp('2022-01-01');
+delete from versioned where id = 2;
+set timestamp = default;
+create table periods (id int primary key, v int, since timestamp(6) generated always as row start, until timestamp(6) generated always as row end, period for system_time (since, until)) with system versioning;
+insert into periods (id, v) values (1, 1);
+update periods set v = 2;
+create table packed (id int primary key, t longtext compressed, u uuid, i inet6, x int default (7 + 8), c int, check (c <> 5));
+insert into packed values (1, repeat('compress me', 500), '123e4567-e89b-12d3-a456-426655440000', '2001:db8::ff00:42:8329', 1, 6);
+set check_constraint_checks = 0;
+insert into packed (id, c) values (2, 5);
+create sequence steps start with 5 increment by 3 maxvalue 1000 cycle;
+select nextval(steps), nextval(steps);
+create sequence `od``d` nocache;
+create table aria (id int primary key, t varchar(10)) engine = Aria;
+insert into aria values (1, 'a');
