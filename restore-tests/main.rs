@@ -1,6 +1,7 @@
 //! Tests of the product from outside. Services come from `restore-tests/run`, which says where they are through `HOURGLASS_LAB_*`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
+mod analytics;
 mod byhand;
 mod churn;
 mod cli;

@@ -1,9 +1,9 @@
 //! An Elasticsearch or OpenSearch cluster: as written, and resolved.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
 
 /// An Elasticsearch or OpenSearch cluster, captured through its own snapshots.
@@ -44,32 +44,9 @@ pub struct FileSnapshotRepository {
     /// Its type: `s3`, `azure`, `fs` or another that the cluster knows.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its settings, for example `bucket`, `base_path`, `chunk_size`, `compress`. Credentials belong into the cluster's keystore.
+    /// Its settings as texts, for example `bucket`, `base_path`, `chunk_size`, `compress`. Credentials belong into the cluster's keystore.
     #[serde(default)]
-    pub settings: BTreeMap<String, Setting>,
-}
-
-/// The value of a setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Setting {
-    /// `true` or `false`.
-    Flag(bool),
-    /// A whole number.
-    Number(i64),
-    /// Anything else.
-    Text(String),
-}
-
-/// As the cluster tells it: settings are text there.
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Setting::Flag(flag) => flag.fmt(f),
-            Setting::Number(number) => number.fmt(f),
-            Setting::Text(text) => f.write_str(text),
-        }
-    }
+    pub settings: BTreeMap<String, String>,
 }
 
 /// An Elasticsearch or OpenSearch cluster.

@@ -13,7 +13,7 @@ pub mod span;
 pub mod store;
 mod tree;
 
-pub use analytics::{AnalyticsConfig, Login, Setting};
+pub use analytics::{AnalyticsConfig, Login};
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};

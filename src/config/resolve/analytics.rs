@@ -49,7 +49,7 @@ impl Resolver<'_> {
             indices: analytics.indices,
             repository: repository.name,
             repository_kind: repository.kind,
-            repository_settings: repository.settings.into_iter().map(|(key, value)| (key, value.to_string())).collect(),
+            repository_settings: repository.settings,
             replicas: analytics.replicas.unwrap_or(0),
             lanes: analytics.lanes.map_or(2, |lanes| lanes as usize).max(1),
             timeout: self.duration(&format!("{path}.timeout"), analytics.timeout).unwrap_or(Duration::from_secs(6 * 3600)),
