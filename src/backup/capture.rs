@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{BackupError, assemble::assemble, captured::MemberCapture, destination::Destination, finish::Finished, open::Opened, scan::Scanner};
 use crate::{
-    model::{Context, MemberName, Problem, Progress, Sha256, StepId, Timestamp, outcome::explain},
+    model::{Context, MemberName, Problem, Progress, Sha256, StepId, Timestamp, outcome::advise},
     sources::{Capture, Component, Source, SourceErrorKind, StreamEnd},
 };
 
@@ -65,7 +65,7 @@ pub async fn capture(
                 member.add(component, end, segments);
             }
             (Err(error), _) => {
-                member.missing(Problem { subject: component.name, what: explain(&error) });
+                member.missing(Problem { subject: component.name, what: advise(&error, error.hint()) });
                 first_error = first_error.or(Some(error));
             }
             (Ok(_), None) => return Err(BackupError::TornDown),

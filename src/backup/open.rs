@@ -10,7 +10,10 @@ use futures::future::join_all;
 use super::{BackupError, capture::blocking, job::BackupJob};
 use crate::{
     config::{Pause, PauseUntil},
-    model::{Context, MemberName, Outcome, Problem, Timestamp, outcome::explain},
+    model::{
+        Context, MemberName, Outcome, Problem, Timestamp,
+        outcome::{advise, explain},
+    },
     sources::{Component, Opening, RowKey, Source, SourceError, command},
 };
 
@@ -51,7 +54,7 @@ pub async fn open_members(job: &BackupJob, members: &[MemberName], ctx: &Context
     let mut missing = Vec::new();
     for (member, opened) in members.iter().zip(opened) {
         if let Err(error) = &opened {
-            missing.push(Problem { subject: member.name.to_string(), what: explain(error) });
+            missing.push(Problem { subject: member.name.to_string(), what: advise(error, error.hint()) });
         }
         job.opened(&member.name, opened);
     }

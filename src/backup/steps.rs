@@ -97,6 +97,8 @@ fn ended_by(name: &MemberName, error: &BackupError) -> Outcome {
     };
     match cancelled {
         true => Outcome::Cancelled { reason: "the run was stopped".to_owned() },
-        false => Outcome::Failed { problem: crate::model::Problem { subject: name.to_string(), what: crate::model::outcome::explain(error) } },
+        false => {
+            Outcome::Failed { problem: crate::model::Problem { subject: name.to_string(), what: crate::model::outcome::advise(error, error.hint()) } }
+        }
     }
 }

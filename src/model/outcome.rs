@@ -1,5 +1,7 @@
 //! How something ended. Partial success is a value of its own, never success.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// One thing that went wrong or is missing, said so that a person can act.
@@ -20,6 +22,14 @@ pub fn explain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// As [`explain`], and what a person can do about it.
+pub fn advise(error: &dyn std::error::Error, hint: Option<impl fmt::Display>) -> String {
+    match hint {
+        Some(hint) => format!("{}; {hint}", explain(error)),
+        None => explain(error),
+    }
 }
 
 /// How a run, a member or a step ended.

@@ -16,7 +16,7 @@ use super::{
     process::Process,
     state::{JournalEvent, RunState, StepState},
 };
-use crate::model::{Action, Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::explain};
+use crate::model::{Action, Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::advise};
 
 /// Steps that run at the same time at most.
 const PARALLEL_MAX: usize = 4;
@@ -168,8 +168,8 @@ impl Run {
 }
 
 /// The end of a step that did not happen.
-pub fn failed(step: &StepId, error: &dyn std::error::Error) -> StepEnd {
-    (Outcome::Failed { problem: Problem { subject: step.to_string(), what: explain(error) } }, Output::Nothing)
+pub fn failed(step: &StepId, error: &dyn std::error::Error, hint: Option<String>) -> StepEnd {
+    (Outcome::Failed { problem: Problem { subject: step.to_string(), what: advise(error, hint) } }, Output::Nothing)
 }
 
 #[cfg(test)]

@@ -37,11 +37,11 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
     match (step.action, equipment.as_ref()) {
         (Action::OpenEpoch { new, .. }, Equipment::Backup(job)) => match backup::steps::open_epoch(job, &new, &ctx).await {
             Ok(number) => (Outcome::Succeeded, Output::Entry { number }),
-            Err(error) => failed(&step.id, &error),
+            Err(error) => failed(&step.id, &error, error.hint()),
         },
         (Action::Open { members }, Equipment::Backup(job)) => match backup::open::open_members(job, &members, &ctx).await {
             Ok(outcome) => (outcome, Output::Nothing),
-            Err(error) => failed(&step.id, &error),
+            Err(error) => failed(&step.id, &error, error.hint()),
         },
         (Action::ResumeWriters, Equipment::Backup(job)) => {
             if let Some(writers) = &job.writers {
@@ -53,12 +53,12 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
             match backup::steps::capture_member(job, &member, &epoch, step.id.clone(), &ctx).await {
                 Ok(end) => (end.outcome, Output::Content { bytes: end.bytes, items: end.items, transferred: end.stored }),
                 Err(backup::BackupError::Cancelled) => cancelled(),
-                Err(error) => failed(&step.id, &error),
+                Err(error) => failed(&step.id, &error, error.hint()),
             }
         }
         (Action::Commit { epoch, .. }, Equipment::Backup(job)) => match commit(job, &epoch, &ctx).await {
             Ok(done) => (done.outcome, Output::Entry { number: done.number }),
-            Err(error) => failed(&step.id, &error),
+            Err(error) => failed(&step.id, &error, error.hint()),
         },
         (Action::Restore { member, select, to, overwrite, .. }, Equipment::Restore(point, sources)) => {
             restore(run, &step.id, Wanted { point, sources, member: &member, select, to, overwrite }, &ctx).await
@@ -106,14 +106,14 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
     let restoring = restore_member(wanted.point, wanted.member, to, earlier, step.clone(), ctx);
     let (journalled, restored) = tokio::join!(journalling, restoring);
     match (restored, journalled) {
-        (_, Err(error)) => failed(step, &error),
+        (_, Err(error)) => failed(step, &error, error.hint()),
         (Ok(end), Ok(())) => {
             end.notes.into_iter().for_each(|note| tell(ctx, note));
             (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: end.compared })
         }
         (Err(RestoreError::Cancelled), _) => cancelled(),
-        (Err(error), _) if error.is_damage() => (failed(step, &error).0, Output::Damaged),
-        (Err(error), _) => failed(step, &error),
+        (Err(error), _) if error.is_damage() => (failed(step, &error, error.hint()).0, Output::Damaged),
+        (Err(error), _) => failed(step, &error, error.hint()),
     }
 }
 

@@ -89,8 +89,11 @@ impl AnalyticsSource {
         let span = (snapshot.begun, done.at);
         let (found, rows) = match Object::of(component) {
             Some(object) => {
-                let path: &[&str] = if object.is_stream() { &["_data_stream", &object.name] } else { &[&object.name] };
-                (api.get(path, "flat_settings=true")?, settled(&api, &object, &snapshot.before, &done.writes)?)
+                let found = match object.is_stream() {
+                    true => api.get(&["_data_stream", &object.name], "")?,
+                    false => api.get(&[&object.name], "flat_settings=true")?,
+                };
+                (found, settled(&api, &object, &snapshot.before, &done.writes)?)
             }
             None => (cluster::read(&api)?, None),
         };
