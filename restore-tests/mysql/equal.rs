@@ -101,8 +101,7 @@ fn edge_databases_come_back(make: Make, infile: bool) {
     assert!(notes.contains("isam") && notes.contains("MyISAM") && notes.contains("broken"), "{notes}");
 
     let _setting = Infile::new(&b, infile);
-    let target = MysqlSource::new(world.admin(&b, &[db, other]));
-    let said = format!("{:?}", restore(&target, &saved, whole(Overwrite::Refuse)).unwrap());
+    let said = format!("{:?}", restore(&MysqlSource::new(world.admin(&b, &[])), &saved, whole(Overwrite::Refuse)).unwrap());
     assert!(said.contains("nobody@nowhere") && said.contains("broken"), "{said}");
     assert_equal(make, db, db);
     assert_equal(make, other, other);
@@ -127,7 +126,7 @@ fn edge_databases_come_back(make: Make, infile: bool) {
 
     // What is there is not overwritten, unless it is named.
     let again = restore(&MysqlSource::new(world.admin(&b, &[])), &saved, whole(Overwrite::Refuse)).unwrap_err();
-    assert_eq!(again.kind(), SourceErrorKind::Occupied, "{again}");
+    assert!(again.kind() == SourceErrorKind::Occupied && again.to_string().contains("is not empty"), "{again}");
     sql(&b, &format!("delete from {db}.floats; create table {db}.stray (id int)"));
     restore(&MysqlSource::new(world.admin(&b, &[])), &saved, whole(Overwrite::InPlace)).unwrap();
     assert_equal(make, db, db);

@@ -10,6 +10,9 @@ use crate::{config::MysqlConfig, sources::SourceError};
 /// Databases of the servers themselves, and what restores leave while they run.
 pub(super) const OWN: [&str; 5] = ["information_schema", "performance_schema", "mysql", "sys", super::progress::DATABASE];
 
+/// Types of whole numbers.
+const WHOLE_NUMBERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"];
+
 /// How a column's values travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -137,7 +140,7 @@ pub(super) async fn database(session: &mut Session, server: &Server, name: &str)
                 };
                 let key = keys.get(&table).cloned().unwrap_or_default();
                 let rows = columns.remove(&table).unwrap_or_default();
-                let whole_number_key = rows.iter().any(|row| Some(&row.1) == key.first() && row.2.ends_with("int"));
+                let whole_number_key = rows.iter().any(|row| Some(&row.1) == key.first() && WHOLE_NUMBERS.contains(&row.2.as_str()));
                 let history = kind == "SYSTEM VERSIONED";
                 database.tables.push(Table {
                     transactional: transactional.contains(&engine.to_lowercase()),
