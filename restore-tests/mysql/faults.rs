@@ -85,7 +85,7 @@ fn large(make: Make, db: &str) {
         &make.source(),
         &format!(
             "{}; create table large (id bigint not null auto_increment primary key, t varchar(400), k int, key (k)); \
-             insert into large (id, t, k) select a.n * 1000 + b.n, repeat(md5(a.n * 1000 + b.n), 8), b.n from numbers a join numbers b where a.n <= 260; analyze table large",
+             insert into large (id, t, k) select a.n * 1000 + b.n, repeat(md5(a.n * 1000 + b.n), 8), b.n from numbers a join numbers b where a.n <= 200; analyze table large",
             numbers(make, db)
         ),
     );

@@ -4,36 +4,24 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     catalog::{self, Database},
-    chunk::{Chunk, chunks, word},
+    chunk::Chunk,
     connect::{Make, Role, Server, Session, quote},
-    definition::{Definition, Kind},
+    definition::Definition,
     dump::{self, Lanes},
-    objects::{Objects, objects, stages},
-    readback::Part,
+    objects::{Objects, objects},
+    plan::Plan,
     rights::Rights,
     snapshot,
-    target::{DATABASES, MAKE, NAMES, VERSION},
     users::users,
 };
 use crate::{
     config::MysqlConfig,
     model::{Context, Problem, Timestamp},
-    sources::{CaptureEnd, Component, Opening, RowDigest, RowKey, Shape, SourceError, StreamCapture},
+    sources::{CaptureEnd, Component, Opening, RowDigest, RowKey, SourceError, StreamCapture},
 };
 
 /// How often a snapshot is opened anew because definitions were changed at the same time.
 const ATTEMPTS: u32 = 3;
-
-/// Stages of a restore.
-const TABLES: u8 = 0;
-const ROWS: u8 = 1;
-const KEYS: u8 = 2;
-const FOREIGN_KEYS: u8 = 3;
-const ROUTINES: u8 = 4;
-const VIEWS: u8 = 5;
-const TRIGGERS: u8 = 6;
-const EVENTS: u8 = 7;
-const USERS: u8 = 8;
 
 /// Everything but rows.
 #[derive(Debug, Default)]
@@ -120,17 +108,15 @@ impl Prepared {
             }
             (self.lanes, self.catalog, attempt) = (snapshot.lanes, catalog, attempt + 1);
         };
-        let mut plan = Plan { server: self.server.clone(), row_key: opening.row_key, components: Vec::new(), definitions: BTreeMap::new() };
+        let mut plan = Plan::new(&self.server, opening.row_key);
         let mut notes = notes(&self.catalog, config);
         let mut mixed = false;
-        plan.definitions(&self.catalog);
+        plan.definitions(&self.catalog.databases, &self.catalog.users);
         for (database, _) in &self.catalog.databases {
             for table in &database.tables {
                 mixed |= !table.transactional;
                 let bounds = if table.wants_chunks() { bounds(&mut snapshot.lanes[0], &database.name, table).await? } else { None };
-                for (number, chunk) in chunks(&database.name, table, bounds).iter().enumerate() {
-                    plan.components.push(chunk.component(number, ROWS));
-                }
+                plan.rows(&database.name, table, bounds);
             }
         }
         notes.extend(snapshot.notes);
@@ -188,68 +174,6 @@ fn notes(catalog: &Catalog, config: &MysqlConfig) -> Vec<Problem> {
         note(config.address(), "users, roles and grants were not captured");
     }
     notes
-}
-
-/// Components in the making.
-struct Plan {
-    server: Server,
-    row_key: RowKey,
-    components: Vec<Component>,
-    definitions: BTreeMap<String, (Vec<Definition>, Option<RowDigest>)>,
-}
-
-impl Plan {
-    fn add(&mut self, name: String, stage: u8, databases: &[&str], definitions: Vec<Definition>, digest: Option<RowDigest>) {
-        let databases = serde_json::to_string(databases).expect("names are plain data");
-        let named = definitions.iter().filter(|one| matches!(one.kind, Kind::Table | Kind::Sequence | Kind::View));
-        let names: Vec<String> = named.map(|one| format!("{}.{}", one.database, one.name)).collect();
-        let names = serde_json::to_string(&names).expect("names are plain data");
-        let about = [(MAKE, self.server.make.to_string()), (VERSION, self.server.text.clone()), (DATABASES, databases), (NAMES, names)];
-        let about = about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        self.components.push(Component { name: name.clone(), shape: Shape::Stream, stage, about });
-        self.definitions.insert(name, (definitions, digest));
-    }
-
-    fn definitions(&mut self, catalog: &Catalog) {
-        let key = self.row_key;
-        for (database, objects) in &catalog.databases {
-            let (name, in_name) = (database.name.as_str(), word(&database.name));
-            // A versioned table may not be altered without a trace; without transactions keys are added row by row anyway.
-            let keep_keys = |table: &str| database.tables.iter().any(|one| one.name == table && (one.history || !one.transactional));
-            let (base, keys, foreign) = stages(&objects.tables, keep_keys);
-            self.add(format!("{}/{in_name}", Part::Tables.word()), TABLES, &[name], base, Some(dump::digest(&objects.tables, key)));
-            let mut by_table: BTreeMap<String, Vec<Definition>> = BTreeMap::new();
-            for definition in keys {
-                by_table.entry(definition.table.clone().unwrap_or_default()).or_default().push(definition);
-            }
-            for (table, keys) in by_table {
-                self.add(format!("keys/{in_name}/{}", word(&table)), KEYS, &[name], keys, None);
-            }
-            if !foreign.is_empty() {
-                self.add(format!("foreign-keys/{in_name}"), FOREIGN_KEYS, &[name], foreign, None);
-            }
-            let parts = [
-                (Part::Routines, ROUTINES, &objects.routines),
-                (Part::Triggers, TRIGGERS, &objects.triggers),
-                (Part::Events, EVENTS, &objects.events),
-            ];
-            for (part, stage, definitions) in parts {
-                if !definitions.is_empty() {
-                    self.add(format!("{}/{in_name}", part.word()), stage, &[name], definitions.clone(), Some(dump::digest(definitions, key)));
-                }
-            }
-        }
-        // Views may depend on each other across databases: they are made together.
-        let views: Vec<Definition> = catalog.databases.iter().flat_map(|(_, objects)| objects.views.clone()).collect();
-        if !views.is_empty() {
-            let names: Vec<&str> = catalog.databases.iter().map(|(database, _)| database.name.as_str()).collect();
-            let digest = dump::digest(&views, key);
-            self.add(Part::Views.word().to_owned(), VIEWS, &names, views, Some(digest));
-        }
-        if !catalog.users.is_empty() {
-            self.add("users".to_owned(), USERS, &[], catalog.users.clone(), None);
-        }
-    }
 }
 
 /// A snapshot with its components.

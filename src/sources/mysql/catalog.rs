@@ -10,6 +10,9 @@ use crate::{config::MysqlConfig, sources::SourceError};
 /// Databases of the servers themselves, and what restores leave while they run.
 pub(super) const OWN: [&str; 5] = ["information_schema", "performance_schema", "mysql", "sys", super::progress::DATABASE];
 
+/// Types of whole numbers.
+const WHOLE_NUMBERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"];
+
 /// How a column's values travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,8 +23,21 @@ pub(super) enum ColumnKind {
     Float,
     /// As text: its type takes bytes for something else.
     Text,
+    /// As the number of its member: as text, a value that is no member and the member that is empty are the same.
+    Member,
     /// As the bytes that the server stores; never by `LOAD DATA`, for which MySQL takes one that may not be null for missing.
     Geometry,
+}
+
+impl ColumnKind {
+    /// What stands before and after a text that is loaded, where the server would take it for something else.
+    pub(super) fn conversion(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            ColumnKind::Text => Some(("convert(", " using utf8mb4)")),
+            ColumnKind::Member => Some(("", " + 0")),
+            ColumnKind::Plain | ColumnKind::Float | ColumnKind::Geometry => None,
+        }
+    }
 }
 
 /// A column whose values are stored.
@@ -37,6 +53,7 @@ impl Column {
     pub(super) fn selected(&self) -> String {
         match self.kind {
             ColumnKind::Float => format!("{} * 1e0", quote(&self.name)),
+            ColumnKind::Member => format!("{} + 0", quote(&self.name)),
             _ => quote(&self.name),
         }
     }
@@ -123,7 +140,7 @@ pub(super) async fn database(session: &mut Session, server: &Server, name: &str)
                 };
                 let key = keys.get(&table).cloned().unwrap_or_default();
                 let rows = columns.remove(&table).unwrap_or_default();
-                let whole_number_key = rows.iter().any(|row| Some(&row.1) == key.first() && row.2.ends_with("int"));
+                let whole_number_key = rows.iter().any(|row| Some(&row.1) == key.first() && WHOLE_NUMBERS.contains(&row.2.as_str()));
                 let history = kind == "SYSTEM VERSIONED";
                 database.tables.push(Table {
                     transactional: transactional.contains(&engine.to_lowercase()),
@@ -159,7 +176,7 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
 fn stored(rows: Vec<ColumnRow>, server: &Server, history: bool) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut period = false;
-    for (_, name, kind, _, extra, expression) in rows {
+    for (_, name, kind, whole_kind, extra, expression) in rows {
         let extra = extra.unwrap_or_default().to_uppercase();
         // `DEFAULT_GENERATED` is a default, not a generated column.
         let generated = ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.contains(word));
@@ -170,6 +187,7 @@ fn stored(rows: Vec<ColumnRow>, server: &Server, history: bool) -> Vec<Column> {
         }
         let kind = match kind.as_str() {
             "float" => ColumnKind::Float,
+            "enum" | "set" if has_empty_member(&whole_kind) => ColumnKind::Member,
             "json" if server.make == Make::MySql => ColumnKind::Text,
             kind if kind.starts_with("geom") || kind.ends_with("point") || kind.ends_with("linestring") || kind.ends_with("polygon") => {
                 ColumnKind::Geometry
@@ -183,4 +201,33 @@ fn stored(rows: Vec<ColumnRow>, server: &Server, history: bool) -> Vec<Column> {
         columns.extend(["row_start", "row_end"].map(|name| Column { name: name.to_owned(), kind: ColumnKind::Plain }));
     }
     columns
+}
+
+/// Whether `enum('a','')` has the empty text among its members. A quote within one is doubled.
+fn has_empty_member(kind: &str) -> bool {
+    let (mut inside, mut length) = (false, 0);
+    let mut chars = kind.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, inside) {
+            ('\'', false) => (inside, length) = (true, 0),
+            ('\'', true) if chars.next_if_eq(&'\'').is_some() => length += 1,
+            ('\'', true) if length == 0 => return true,
+            ('\'', true) => inside = false,
+            _ => length += 1,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_member_is_found_and_quotes_within_members_are_not_taken_for_one() {
+        let with = ["enum('')", "enum('a','','b')", "set('it''s','')", "enum('a,b','')", "enum('','a')"];
+        assert!(with.into_iter().all(has_empty_member));
+        let without = ["enum('a','b')", "set('''','a')", "enum('a'',''b')", "enum('''')", "int(11)", "enum(''',','b')"];
+        assert!(!without.into_iter().any(has_empty_member));
+    }
 }

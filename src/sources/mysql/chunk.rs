@@ -102,13 +102,16 @@ impl Chunk {
 
     /// What follows the table's name in a statement that loads its rows.
     pub(super) fn load_columns(&self) -> String {
-        let target = |(number, column): (usize, &Column)| match column.kind {
-            ColumnKind::Text => format!("@hourglass_{number}"),
-            _ => quote(&column.name),
-        };
-        let targets: Vec<String> = self.columns.iter().enumerate().map(target).collect();
-        let converted = |(number, column): (usize, &Column)| format!("{} = convert(@hourglass_{number} using utf8mb4)", quote(&column.name));
-        let set: Vec<String> = self.columns.iter().enumerate().filter(|(_, column)| column.kind == ColumnKind::Text).map(converted).collect();
+        let (mut targets, mut set) = (Vec::new(), Vec::new());
+        for (number, column) in self.columns.iter().enumerate() {
+            let (name, variable) = (quote(&column.name), format!("@hourglass_{number}"));
+            let Some((head, tail)) = column.kind.conversion() else {
+                targets.push(name);
+                continue;
+            };
+            set.push(format!("{name} = {head}{variable}{tail}"));
+            targets.push(variable);
+        }
         let set = if set.is_empty() { String::new() } else { format!(" set {}", set.join(", ")) };
         format!("({}){set}", targets.join(", "))
     }

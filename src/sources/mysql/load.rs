@@ -211,10 +211,10 @@ impl Chunk {
             if number > 0 {
                 sql.push(b',');
             }
-            let is_text = column.kind == super::catalog::ColumnKind::Text;
-            sql.extend_from_slice(if is_text { b"convert(" } else { b"" });
+            let (head, tail) = column.kind.conversion().unwrap_or_default();
+            sql.extend_from_slice(head.as_bytes());
             line::literal(sql, field);
-            sql.extend_from_slice(if is_text { b" using utf8mb4)" } else { b"" });
+            sql.extend_from_slice(tail.as_bytes());
         }
         sql.extend_from_slice(b"),");
     }

@@ -10,6 +10,7 @@ mod dump;
 mod line;
 mod load;
 mod objects;
+mod plan;
 mod progress;
 mod readback;
 mod rights;

@@ -119,7 +119,7 @@ fn sums_hold_in_50_restores_of_50_under_writers_on_mysql8() {
 
 #[test]
 fn sums_hold_under_writers_on_mariadb_without_the_right_to_lock() {
-    sums_hold(Make::MariaDb, "select, show view, trigger, event on *.*", 50);
+    sums_hold(Make::MariaDb, "select, show view, trigger, event on *.*", 25);
 }
 
 #[test]
