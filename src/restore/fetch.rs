@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Packs that are kept for the next window.
-const KEPT_MAX: usize = 3;
+const KEPT_MAX: usize = 2;
 /// Reading a gap is cheaper than another request, up to this.
 const GAP_MAX: u64 = 512 << 10;
 
