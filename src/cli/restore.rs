@@ -214,7 +214,7 @@ pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator
 pub(super) fn own_target(config: &Config, name: &MemberName) -> Result<MemberTarget, CliError> {
     match config.sources.get(name) {
         Some(SourceConfig::Files(files)) => Ok(MemberTarget::Directory(files.path.clone())),
-        Some(SourceConfig::Command(_)) => Ok(MemberTarget::Source),
+        Some(SourceConfig::Command(_) | SourceConfig::Cassandra(_)) => Ok(MemberTarget::Source),
         None => Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
     }
 }

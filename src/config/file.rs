@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::LockMode;
+use super::{LockMode, cassandra::FileCassandra};
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -65,6 +65,8 @@ pub struct FileSource {
     pub files: Option<FileFiles>,
     /// Anything that can be dumped to standard output and loaded from standard input.
     pub command: Option<FileCommand>,
+    /// A Cassandra cluster.
+    pub cassandra: Option<FileCassandra>,
 }
 
 /// A directory tree.

@@ -1,5 +1,6 @@
 //! What the user wrote, resolved into what the code uses.
 
+pub mod cassandra;
 mod check;
 pub mod error;
 pub mod file;
@@ -11,6 +12,7 @@ pub mod span;
 pub mod store;
 mod tree;
 
+pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{EpochChoice, Need};
 pub use load::{EXAMPLE, load, parse, schema};

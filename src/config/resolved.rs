@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{EpochChoice, Need, Schedule, StoreConfig};
+use super::{CassandraConfig, EpochChoice, Need, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -53,6 +53,8 @@ pub enum SourceConfig {
     Files(FilesConfig),
     /// Anything with a dump and a load command.
     Command(CommandConfig),
+    /// A Cassandra cluster.
+    Cassandra(CassandraConfig),
 }
 
 /// A directory tree.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{CommandSource, Consistency, EnvValue, FilesOptions, FilesSource, Source};
+use super::{CassandraSource, CommandSource, Consistency, EnvValue, FilesOptions, FilesSource, Source};
 use crate::config::SourceConfig;
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -25,6 +25,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
                 consistency: Consistency::Span,
             })
         }
+        SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(cassandra.clone())),
     }
 }
 
@@ -34,6 +35,7 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
     let pairs = match config {
         SourceConfig::Files(files) => vec![("path", files.path.display().to_string()), ("exclude", words(&files.exclude))],
         SourceConfig::Command(command) => vec![("dump", words(&command.dump)), ("load", words(&command.load))],
+        SourceConfig::Cassandra(cassandra) => vec![("contact_points", words(&cassandra.contact_points)), ("port", cassandra.port.to_string())],
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,0 +1,194 @@
+//! The tables that a backup must bring back whole: all types, times, ends of life, statics, counters, masks, views, roles.
+
+use super::world::{How, Restored, capture, config, cql, drop_keyspaces, restore, turn};
+use crate::lab::CassandraCluster;
+
+const STATEMENTS: &str = include_str!("edge.cql");
+
+/// Columns of tables that must be equal on both sides; `[3]` and `[5]`: from that release on.
+const EQUAL: [&str; 27] = [
+    "SELECT * FROM edge.scalars",
+    "SELECT id, writetime(a), writetime(bi) FROM edge.scalars",
+    "SELECT * FROM edge.durations --[3]",
+    "SELECT pk, ck, s, ss, v, n, l, m, st, fl, fm, fa, fd, tp, nest FROM edge.t",
+    "SELECT pk, ck, writetime(v), writetime(n), writetime(s), writetime(fa), writetime(tp) FROM edge.t",
+    "SELECT pk, ck, writetime(m), writetime(fl), writetime(ss) FROM edge.t --[5]",
+    "SELECT * FROM edge.nfudt --[3]",
+    "SELECT id, writetime(ua.zip), writetime(ua.street), writetime(um.\"B b\") FROM edge.nfudt --[5]",
+    "SELECT * FROM edge.counters",
+    "SELECT * FROM edge.scounters",
+    "SELECT * FROM edge.\"QuotedT\"",
+    "SELECT * FROM \"EdgeQ\".\"Tbl\"",
+    "SELECT * FROM edge.peers_list",
+    "SELECT * FROM edge.multi",
+    "SELECT * FROM edge.pkonly",
+    "SELECT id, s, b, a, l, m, fs, writetime(s) FROM edge.empties",
+    "SELECT id, v, m, writetime(v) FROM edge.ttlt",
+    "SELECT pk, ck, a, writetime(a), b, writetime(b), c, writetime(c), m, l FROM edge.times",
+    "SELECT pk, ck, ck2, a, m, writetime(a) FROM edge.tomb",
+    "SELECT * FROM edge.opts --[3]",
+    "SELECT * FROM edge.dropc",
+    "SELECT * FROM edge.vecs --[5]",
+    "SELECT * FROM edge.masked --[5]",
+    "SELECT * FROM edge.mv --[3]",
+    "SELECT pk, ck FROM edge.t WHERE v = 'v2'",
+    "SELECT pk, ck FROM edge.t WHERE m CONTAINS KEY 'x'",
+    "SELECT edge.plus1(pk), edge.avg2(ck) FROM edge.t WHERE pk = 1",
+];
+
+/// Ends of life: equal but for the time that has passed.
+const ENDING: [&str; 4] = [
+    "SELECT ttl(v) FROM edge.t WHERE pk = 1 AND ck = 1",
+    "SELECT ttl(b) FROM edge.times WHERE pk = 1 AND ck = 1",
+    "SELECT ttl(v) FROM edge.ttlt WHERE id = 1",
+    "SELECT ttl(v) FROM edge.ttlt WHERE id = 2",
+];
+
+fn known(line: &str, release: u32) -> Option<String> {
+    let (text, tag) = line.rsplit_once(" --[").map_or((line, ""), |(text, tag)| (text, tag.trim_end_matches(']')));
+    let known = match tag {
+        "2" => release < 3,
+        "" => true,
+        tag => release >= tag.parse().unwrap(),
+    };
+    known.then(|| text.to_owned())
+}
+
+fn fill(cluster: CassandraCluster, release: u32) {
+    drop_keyspaces(cluster, &["edge", "EdgeQ"]);
+    let statements: Vec<String> = STATEMENTS.lines().filter(|line| !line.starts_with("--")).filter_map(|line| known(line, release)).collect();
+    cql(cluster, &statements.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// A statement about the keyspaces under their new names.
+fn renamed(text: &str, suffix: &str) -> String {
+    text.replace("edge.", &format!("edge{suffix}.")).replace("\"EdgeQ\"", &format!("\"EdgeQ{suffix}\""))
+}
+
+/// Compares both sides, statement by statement.
+fn compare(from: (CassandraCluster, u32), to: CassandraCluster, suffix: &str) {
+    for line in EQUAL {
+        let Some(text) = known(line, from.1) else { continue };
+        let (here, there) = (cql(from.0, &[&text]), cql(to, &[&renamed(&text, suffix)]));
+        assert!(text.contains("edge.opts") || !here.is_empty(), "{text} has no rows to compare");
+        assert_eq!(there, here, "{text}");
+    }
+    for text in ENDING {
+        let number = |rows: Vec<String>| rows[0].trim_matches(['(', ')', ',']).parse::<i64>().unwrap();
+        let (here, there) = (number(cql(from.0, &[text])), number(cql(to, &[&renamed(text, suffix)])));
+        assert!((here - there).abs() < 600, "{text}: {here} and {there}");
+    }
+}
+
+fn assert_equal(restored: &Restored) {
+    assert!(restored.differing.is_empty(), "{:?}\n{:#?}", restored.differing, restored.differences);
+}
+
+#[test]
+fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
+    let _turn = turn();
+    let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
+    fill(from, 5);
+    drop_keyspaces(to, &["edge", "EdgeQ"]);
+    for role in ["edge_app", "edge_admin", "Edge Role", "edge_dc"] {
+        cql(to, &[&format!("DROP ROLE IF EXISTS \"{role}\"")]);
+    }
+    let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();
+    let restored = restore(config(to, &[]), &point, &How::default(), || ()).unwrap();
+    println!("notes of the capture: {:#?}\nof the restore: {:#?}", point.end.notes, restored.notes);
+    assert_equal(&restored);
+    compare((from, 5), to, "");
+    for text in [
+        "SELECT role, can_login, is_superuser, member_of, salted_hash FROM system_auth.roles WHERE role = 'edge_app'",
+        "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_admin'",
+        "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_app'",
+        "SELECT keyspace_name, table_name, column_name, kind, position, clustering_order, type FROM system_schema.columns WHERE keyspace_name = 'edge'",
+        "SELECT table_name, index_name, kind, options FROM system_schema.indexes WHERE keyspace_name = 'edge'",
+        "SELECT table_name, comment, compaction, compression, caching, gc_grace_seconds, default_time_to_live, speculative_retry FROM system_schema.tables WHERE keyspace_name = 'edge'",
+        "SELECT function_name, argument_types, return_type, body FROM system_schema.functions WHERE keyspace_name = 'edge'",
+        "SELECT id FROM edge.vecs ORDER BY v ANN OF [0.1, -2, 3] LIMIT 1",
+    ] {
+        assert_eq!(cql(to, &[text]), cql(from, &[text]), "{text}");
+    }
+    assert_eq!(cql(to, &["SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'EdgeQ'"]).concat().matches("'dr1', '1'").count(), 1);
+    let again = restore(config(to, &[]), &point, &How::default(), || ()).unwrap_err();
+    assert!(again.to_string().contains("in the target holds rows"), "{again}");
+    // In place, and after a process that was killed in the middle of lists and of counters: nothing is doubled.
+    let in_place = How { overwrite: hourglass::sources::Overwrite::InPlace, ..How::default() };
+    for stop in ["rows/edge/t/0", "rows/edge/counters/0"] {
+        restore(config(to, &[]), &point, &How { stop_at: Some(stop), ..in_place.clone() }, || ()).unwrap();
+        // Its components up to there are not written again in truth; here they are, without being emptied.
+        let mut rest = How { resumed: true, ..How::default() };
+        rest.overwrite = hourglass::sources::Overwrite::Refuse;
+        assert_equal(&restore(config(to, &[]), &point, &rest, || ()).unwrap());
+        compare((from, 5), to, "");
+    }
+}
+
+#[test]
+fn cassandra_edge_tables_of_2_2_come_back_equal_in_2_2_and_in_5_0() {
+    let _turn = turn();
+    let from = CassandraCluster::Old;
+    fill(from, 2);
+    let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();
+    println!("notes: {:#?}", point.end.notes);
+    let rename = [("edge", "edge_new"), ("EdgeQ", "EdgeQ_new")];
+    for to in [CassandraCluster::Old, CassandraCluster::Dr] {
+        drop_keyspaces(to, &["edge_new", "EdgeQ_new"]);
+        let mut config = config(to, &[]);
+        if to == CassandraCluster::Old {
+            config.datacentres.clear();
+        }
+        let restored = restore(config, &point, &How { rename: &rename, ..How::default() }, || ()).unwrap();
+        println!("notes of the restore: {:#?}", restored.notes);
+        assert_equal(&restored);
+        compare((from, 2), to, "_new");
+        let table = "SELECT * FROM edge.compact_t";
+        assert_eq!(cql(to, &[&renamed(table, "_new")]), cql(from, &[table]));
+    }
+}
+
+#[test]
+fn cassandra_rows_that_differ_are_named() {
+    let _turn = turn();
+    let (from, to) = (CassandraCluster::Old, CassandraCluster::Dr);
+    let keyspace = "CREATE KEYSPACE named WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
+    for cluster in [from, to] {
+        drop_keyspaces(cluster, &["named"]);
+    }
+    cql(
+        from,
+        &[
+            keyspace,
+            "CREATE TABLE named.t (a int, b text, c int, PRIMARY KEY (a, b))",
+            "CREATE TABLE named.other (a int PRIMARY KEY)",
+            "INSERT INTO named.other (a) VALUES (1)",
+        ],
+    );
+    let rows: Vec<String> = (0..30).map(|n| format!("INSERT INTO named.t (a, b, c) VALUES ({}, 'row {n}', {n})", n % 7)).collect();
+    cql(from, &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let point = capture(config(from, &["named"]), || ()).unwrap();
+    let one = How { select: &["named.t"], ..How::default() };
+    let spoil = || {
+        cql(
+            to,
+            &[
+                "UPDATE named.t SET c = 99 WHERE a = 3 AND b = 'row 3'",
+                "DELETE FROM named.t WHERE a = 4 AND b = 'row 4'",
+                "INSERT INTO named.t (a, b) VALUES (8, 'new')",
+            ],
+        );
+    };
+    let restored = restore(config(to, &[]), &point, &one, spoil).unwrap();
+    let mut found: Vec<String> = restored.differences.iter().map(|problem| format!("{}: {}", problem.subject, problem.what)).collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "named.t: a = 3, b = 'row 3': it differs in c",
+            "named.t: a = 4, b = 'row 4': it is missing in the target",
+            "named.t: a = 8, b = 'new': the target has it, and the point has not",
+        ]
+    );
+    assert_eq!(cql(to, &["SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'named'"]), ["('t',)"]);
+}

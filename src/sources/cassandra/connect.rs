@@ -1,0 +1,351 @@
+//! A session with a cluster, and what is known of its nodes. Every request goes through [`Cluster`], which bounds waits and tries.
+
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+use scylla::{
+    client::{execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
+    errors::{DbError, ExecutionError, PrepareError, RequestAttemptError},
+    frame::types::Consistency,
+    response::{PagingState, query_result::QueryRowsResult},
+    serialize::row::SerializeRow,
+    statement::{Statement, prepared::PreparedStatement},
+    value::{CqlValue, Row},
+};
+
+use super::{
+    error::{CassandraError, Refusal},
+    tls,
+};
+use crate::{
+    config::{CassandraConfig, CassandraConsistency},
+    model::{Cancel, Secret},
+    sources::SourceErrorKind,
+};
+
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A release, major and minor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(pub u32, pub u32);
+
+impl Version {
+    /// From which on tables are described in `system_schema`.
+    pub(super) const SYSTEM_SCHEMA: Version = Version(3, 0);
+    /// From which on elements of collections have a time of their own that can be asked for, and columns can be masked.
+    pub(super) const ELEMENTS: Version = Version(5, 0);
+
+    pub(super) fn parse(text: &str) -> Option<Version> {
+        let mut numbers = text.split(['.', '-']).map(str::parse);
+        Some(Version(numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+}
+
+/// One node as the cluster knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub address: String,
+    pub datacentre: String,
+    pub release: String,
+    pub schema: Option<String>,
+}
+
+/// A session and what is known of the cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub session: Session,
+    pub nodes: Vec<Node>,
+    /// The oldest of its nodes.
+    pub version: Version,
+    pub consistency: Consistency,
+    pub config: CassandraConfig,
+    pub cancel: Cancel,
+}
+
+/// Connects and asks what there is.
+pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result<Cluster, CassandraError> {
+    let password = match &config.login {
+        Some((_, path)) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| CassandraError::File { path: path.display().to_string(), why: error.to_string() })?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => None,
+    };
+    let build = |minimal: bool, datacentre: Option<&str>| {
+        let profile = ExecutionProfile::builder().consistency(consistency(config.consistency)).request_timeout(Some(config.timeout)).build();
+        let mut builder = SessionBuilder::new()
+            .known_nodes(
+                config
+                    .contact_points
+                    .iter()
+                    .map(|point| if point.contains(':') { format!("[{point}]:{}", config.port) } else { format!("{point}:{}", config.port) }),
+            )
+            .connection_timeout(config.timeout.min(Duration::from_secs(15)))
+            .default_execution_profile_handle(profile.into_handle())
+            .schema_agreement_timeout(Duration::from_secs(60))
+            .refresh_metadata_on_auto_schema_agreement(false)
+            .fetch_schema_metadata(minimal)
+            .fetch_full_schema_metadata(false);
+        if let (Some((user, _)), Some(password)) = (&config.login, &password) {
+            builder = builder.user(user, password.expose());
+        }
+        if let Some(datacentre) = datacentre {
+            builder = builder.prefer_datacenter(datacentre.to_owned());
+        }
+        Ok(builder.tls_context(config.tls.as_ref().map(tls::context).transpose()?))
+    };
+    let refused = |error: scylla::errors::NewSessionError| refusal(config, &error);
+    // Before 3.0 there is no system_schema, and a quoted type spoils the full metadata of every later version: tables are read by ourselves.
+    let mut session = build(false, None)?.build().await.map_err(refused)?;
+    let nodes = nodes(&session).await?;
+    let datacentre = config.datacentre.clone().unwrap_or_else(|| nodes[0].datacentre.clone());
+    if !nodes.iter().any(|node| node.datacentre == datacentre) {
+        let known: Vec<&str> = nodes.iter().map(|node| node.datacentre.as_str()).collect();
+        return Err(CassandraError::Cluster(format!("the cluster has no datacentre {datacentre:?}; its nodes are in {}", known.join(", "))));
+    }
+    let versions: Option<Vec<Version>> = nodes.iter().map(|node| Version::parse(&node.release)).collect();
+    let version = versions
+        .and_then(|versions| versions.into_iter().min())
+        .ok_or_else(|| CassandraError::Cluster("a node does not tell its release".to_owned()))?;
+    session = build(version >= Version::SYSTEM_SCHEMA, Some(&datacentre))?.build().await.map_err(refused)?;
+    let seen = session.get_cluster_state().get_nodes_info().len();
+    if seen != nodes.len() {
+        return Err(CassandraError::Cluster(format!("the driver sees {seen} nodes, and the cluster has {}", nodes.len())));
+    }
+    Ok(Cluster { session, nodes, version, consistency: consistency(config.consistency), config: config.clone(), cancel: cancel.clone() })
+}
+
+fn consistency(level: CassandraConsistency) -> Consistency {
+    match level {
+        CassandraConsistency::One => Consistency::LocalOne,
+        CassandraConsistency::Quorum => Consistency::Quorum,
+        CassandraConsistency::LocalQuorum => Consistency::LocalQuorum,
+        CassandraConsistency::All => Consistency::All,
+    }
+}
+
+/// The node that answers first, then those that it knows.
+async fn nodes(session: &Session) -> Result<Vec<Node>, CassandraError> {
+    let asked = |error: String| CassandraError::Cluster(format!("cannot ask which nodes there are: {error}"));
+    let mut nodes = Vec::new();
+    for (table, address) in [("local", "broadcast_address"), ("peers", "peer")] {
+        let text = format!("SELECT {address}, data_center, release_version, schema_version FROM system.{table}");
+        let rows = session
+            .query_unpaged(text, ())
+            .await
+            .map_err(|error| asked(error.to_string()))?
+            .into_rows_result()
+            .map_err(|error| asked(error.to_string()))?;
+        for row in
+            rows.rows::<(Option<std::net::IpAddr>, Option<String>, Option<String>, Option<CqlValue>)>().map_err(|error| asked(error.to_string()))?
+        {
+            let (address, datacentre, release, schema) = row.map_err(|error| asked(error.to_string()))?;
+            let address = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+            // A row of a node that has long gone has nothing but its address.
+            if let (Some(datacentre), Some(release)) = (datacentre, release) {
+                nodes.push(Node { address, datacentre, release, schema: schema.and_then(|id| id.as_uuid()).map(|id| id.to_string()) });
+            }
+        }
+    }
+    if nodes.is_empty() { Err(asked("no node says where it is".to_owned())) } else { Ok(nodes) }
+}
+
+/// Which refusal it was; drivers and TLS libraries tell it in words only.
+fn refusal(config: &CassandraConfig, error: &scylla::errors::NewSessionError) -> CassandraError {
+    let what = crate::model::outcome::explain(error);
+    let debug = format!("{error:?}");
+    let holds = |words: &[&str]| words.iter().any(|word| what.contains(word) || debug.contains(word));
+    let why = if holds(&["AuthenticationError", "BadCredentials", "Authentication is required", "MissingAuthentication"]) {
+        Refusal::Password
+    } else if holds(&["certificate verify failed", "UnknownIssuer", "invalid peer certificate"]) {
+        Refusal::TheirCertificate
+    } else if holds(&["HandshakeFailure", "handshake failure", "no cipher"]) && !holds(&["alert certificate", "bad certificate"]) {
+        Refusal::Ciphers
+    } else if holds(&["alert", "AlertReceived", "certificate"]) {
+        Refusal::OurCertificate
+    } else {
+        Refusal::Other
+    };
+    CassandraError::Connect { nodes: config.contact_points.join(", "), what, why }
+}
+
+/// Whether another try may help, and what callers branch on.
+fn judge(error: &RequestAttemptError) -> (bool, SourceErrorKind) {
+    match error {
+        RequestAttemptError::DbError(DbError::Unauthorized, _) => (false, SourceErrorKind::Denied),
+        RequestAttemptError::DbError(
+            DbError::SyntaxError
+            | DbError::Invalid
+            | DbError::AlreadyExists { .. }
+            | DbError::ConfigError
+            | DbError::FunctionFailure { .. }
+            | DbError::AuthenticationError,
+            _,
+        ) => (false, SourceErrorKind::Failed),
+        RequestAttemptError::SerializationError(_) | RequestAttemptError::CqlRequestSerialization(_) => (false, SourceErrorKind::Failed),
+        _ => (true, SourceErrorKind::Io),
+    }
+}
+
+fn judge_execution(error: &ExecutionError) -> (bool, SourceErrorKind) {
+    match error {
+        ExecutionError::LastAttemptError(error) | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt: error }) => {
+            judge(error)
+        }
+        ExecutionError::BadQuery(_) | ExecutionError::UseKeyspaceError(_) => (false, SourceErrorKind::Failed),
+        ExecutionError::RequestTimeout(_) => (true, SourceErrorKind::TimedOut),
+        _ => (true, SourceErrorKind::Io),
+    }
+}
+
+impl Cluster {
+    /// Runs `attempt`, which is told how often it was tried before, until it succeeds, cannot succeed, or has been tried often enough.
+    pub(super) async fn with_retries<T, F, R>(&self, doing: impl Fn() -> String, attempt: F) -> Result<T, CassandraError>
+    where
+        F: Fn(u32) -> R,
+        R: Future<Output = Result<T, ExecutionError>>,
+    {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(200);
+        for tries in 1.. {
+            let error = tokio::select! {
+                result = attempt(tries - 1) => match result {
+                    Ok(value) => return Ok(value),
+                    Err(error) => error,
+                },
+                () = self.cancel.stopped() => return Err(CassandraError::Cancelled),
+            };
+            let (again, kind) = judge_execution(&error);
+            if !again || tries > self.config.retries {
+                return Err(CassandraError::Query { doing: doing(), tries, after: began.elapsed(), what: error.to_string(), kind });
+            }
+            tracing::debug!(%error, tries, "{} again", doing());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.cancel.stopped() => return Err(CassandraError::Cancelled),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Runs a statement that returns nothing of interest.
+    pub(super) async fn run(&self, text: &str) -> Result<(), CassandraError> {
+        self.with_retries(|| format!("run {}", shortened(text)), |_| async { self.session.query_unpaged(text, ()).await.map(|_| ()) }).await
+    }
+
+    /// All rows of a small query, decoded.
+    pub(super) async fn rows(&self, text: &str, values: impl SerializeRow) -> Result<Rows, CassandraError> {
+        let mut statement = Statement::new(text);
+        statement.set_page_size(1000);
+        let mut rows = Rows::default();
+        let mut state = PagingState::start();
+        loop {
+            let (result, next) = self
+                .with_retries(
+                    || format!("run {}", shortened(text)),
+                    |_| async { self.session.query_single_page(statement.clone(), &values, state.clone()).await },
+                )
+                .await?;
+            rows.add(result.into_rows_result().map_err(|error| unexpected(text, error))?, text)?;
+            match next.into_paging_control_flow() {
+                ControlFlow::Break(()) => return Ok(rows),
+                ControlFlow::Continue(next) => state = next,
+            }
+        }
+    }
+
+    /// Prepares a statement.
+    pub(super) async fn prepare(&self, text: &str) -> Result<PreparedStatement, CassandraError> {
+        let mut prepared = self
+            .with_retries(
+                || format!("prepare {}", shortened(text)),
+                |_| async { self.session.prepare(text).await.map_err(ExecutionError::PrepareError) },
+            )
+            .await?;
+        prepared.set_consistency(self.consistency);
+        prepared.set_request_timeout(Some(self.config.timeout));
+        Ok(prepared)
+    }
+}
+
+/// Rows of a small query, by column name.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    names: Vec<String>,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    fn add(&mut self, result: QueryRowsResult, text: &str) -> Result<(), CassandraError> {
+        self.names = result.column_specs().iter().map(|spec| spec.name().to_owned()).collect();
+        for row in result.rows::<Row>().map_err(|error| unexpected(text, error))? {
+            self.rows.push(row.map_err(|error| unexpected(text, error))?);
+        }
+        Ok(())
+    }
+
+    /// Each row, to be asked by column name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Named<'_>> {
+        self.rows.iter().map(|row| Named { names: &self.names, row })
+    }
+}
+
+/// One row of a small query.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    names: &'a [String],
+    row: &'a Row,
+}
+
+impl<'a> Named<'a> {
+    /// A column's value; absent columns and nulls are alike.
+    pub(super) fn get(self, name: &str) -> Option<&'a CqlValue> {
+        let at = self.names.iter().position(|known| known == name)?;
+        self.row.columns.get(at)?.as_ref()
+    }
+
+    /// A text, empty when it is absent.
+    pub(super) fn text(self, name: &str) -> String {
+        self.get(name).and_then(|value| value.as_text().or(value.as_ascii())).cloned().unwrap_or_default()
+    }
+
+    /// Texts of a list or set.
+    pub(super) fn texts(self, name: &str) -> Vec<String> {
+        let values = self.get(name).map(|value| value.as_list().or(value.as_set()).map_or(&[][..], |values| values.as_slice()));
+        values.unwrap_or_default().iter().filter_map(|value| value.as_text().cloned()).collect()
+    }
+
+    /// Texts of a map.
+    pub(super) fn map(self, name: &str) -> std::collections::BTreeMap<String, String> {
+        let pairs = self.get(name).and_then(|value| value.as_map()).map_or(&[][..], |pairs| pairs.as_slice());
+        pairs.iter().filter_map(|(key, value)| Some((key.as_text()?.clone(), value.as_text()?.clone()))).collect()
+    }
+
+    /// A truth, false when it is absent.
+    pub(super) fn truth(self, name: &str) -> bool {
+        self.get(name).and_then(CqlValue::as_boolean).unwrap_or(false)
+    }
+
+    /// Names and values of all columns.
+    pub(super) fn all(self) -> impl Iterator<Item = (&'a str, &'a CqlValue)> {
+        self.names.iter().zip(&self.row.columns).filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)))
+    }
+}
+
+pub(super) fn unexpected(text: &str, error: impl std::fmt::Display) -> CassandraError {
+    CassandraError::Cluster(format!("the answer to {} cannot be read: {error}", shortened(text)))
+}
+
+/// The beginning of a statement, for messages; passwords never stand in statements that reach this.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(100) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
