@@ -1,6 +1,25 @@
 //! Where the services are that `restore-tests/run` has started, and how to end and restart them.
 
-use std::{env, net::IpAddr, path::PathBuf, process::Command};
+use std::{
+    env,
+    net::IpAddr,
+    path::PathBuf,
+    process::Command,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// Who uses the servers of the lab. See [`together`] and [`alone`].
+static SERVERS: RwLock<()> = RwLock::new(());
+
+/// A test of a database or search server holds this while it uses one, beside other tests that do.
+pub fn together() -> RwLockReadGuard<'static, ()> {
+    SERVERS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A test that ends servers, or changes what the others see (global settings), holds this instead: nobody else uses one meanwhile.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    SERVERS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The value of a variable that the lab sets; without it the test fails, because a missing service is a failure.
 pub fn require(name: &str) -> String {
@@ -18,7 +37,7 @@ pub fn tool(name: &str) -> Command {
     Command::new(format!("{}/restore-tests/lab/{name}", env!("CARGO_MANIFEST_DIR")))
 }
 
-/// One server process of the lab that a test may end and start again.
+/// One server process of the lab that a test may end and start again, while it holds [`alone`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node(pub String);
 
@@ -124,6 +143,47 @@ impl CassandraCluster {
             datacentre,
             user: require("HOURGLASS_LAB_CASSANDRA_USER"),
             password: require("HOURGLASS_LAB_CASSANDRA_PASSWORD"),
+        }
+    }
+}
+
+/// An OpenSearch server of one node. Repositories of type s3 know the clients `default` (SeaweedFS) and `other` (versitygw) and want
+/// `server_side_encryption_type: bucket_default`; those of type azure the client `default`.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// Its own HTTP port: no TLS, no password.
+    pub plain: String,
+    /// The same server behind TLS (authority `ca.crt` of [`tls`]), which wants the password (basic) or the API key (`ApiKey`).
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    pub api_key: String,
+    /// Below this folder a repository of type fs may lie. Both servers see it.
+    pub repositories: PathBuf,
+    pub node: Node,
+}
+
+/// Which of the OpenSearch servers: region A, which takes snapshots, and region B, which restores them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Region {
+    A,
+    B,
+}
+
+impl Region {
+    pub fn search(self) -> Search {
+        let (variable, node) = match self {
+            Self::A => ("HOURGLASS_LAB_OPENSEARCH_A", "opensearch-a"),
+            Self::B => ("HOURGLASS_LAB_OPENSEARCH_B", "opensearch-b"),
+        };
+        Search {
+            plain: require(variable),
+            url: require(&format!("{variable}_TLS")),
+            user: require("HOURGLASS_LAB_OPENSEARCH_USER"),
+            password: require("HOURGLASS_LAB_OPENSEARCH_PASSWORD"),
+            api_key: require("HOURGLASS_LAB_OPENSEARCH_API_KEY"),
+            repositories: require("HOURGLASS_LAB_OPENSEARCH_REPOSITORIES").into(),
+            node: Node(node.to_owned()),
         }
     }
 }

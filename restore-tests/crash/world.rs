@@ -11,7 +11,7 @@ use std::{
 use hourglass::{
     cli::{Globals, repo::Repo},
     config::{Config, PRIMARY},
-    model::{ByteCount, Clock, Context, EntryNumber, Limits, Lineage, MemberName, Overwrite, Plan, RunId, Timestamp},
+    model::{ByteCount, Clock, Context, Destination, EntryNumber, Limits, Lineage, MemberName, Overwrite, Plan, RunId, Timestamp},
     orchestrator::{
         OrchestratorError,
         backup::{BackupEnd, BackupRequest, back_up},
@@ -26,7 +26,7 @@ use hourglass::{
         RestoreError,
         fetch::Location,
         opened::OpenedPoint,
-        plan::{MemberTarget, Request, plan},
+        plan::{Request, plan},
     },
     sources,
     storage::{DirectoryStore, ObjectStore},
@@ -335,7 +335,7 @@ fn request(config: &Config, repository: hourglass::model::RepositoryId, keys: Ca
 }
 
 fn restore_plan(opened: &OpenedPoint, target: &Path) -> Plan {
-    let directory = |name: &MemberName| MemberTarget::Directory(target.join(name.as_str()));
+    let directory = |name: &MemberName| Destination::Directory(target.join(name.as_str()));
     let members = opened.sealed.members.iter().map(|member| (member.name.clone(), directory(&member.name))).collect();
     let request = Request { members, select: Vec::new(), overwrite: Overwrite::Refuse };
     plan(&RunId::new(Timestamp::now(), runs::random()), opened, &request).unwrap()

@@ -25,8 +25,16 @@ installed() (
     part=$(mktemp -d "$cache/.$1.XXXXXX")
     trap 'rm -rf "$part"' EXIT
     echo "installing $1"
-    # The lock is not passed on: a process that outlives this one must not hold it.
-    "$1_install" "$part" >"$part.log" 2>&1 {lock}>&- </dev/null || { tail -n 30 "$part.log" >&2; echo "$1 could not be installed" >&2; exit 1; }
+    # The lock is not passed on: a process that outlives this one must not hold it. A step that fails ends the installation, which
+    # bash forgets on the left of `||`.
+    set +e
+    (
+        set -e
+        "$1_install" "$part"
+    ) >"$part.log" 2>&1 {lock}>&- </dev/null
+    status=$?
+    set -e
+    ((status == 0)) || { tail -n 30 "$part.log" >&2; echo "$1 could not be installed" >&2; exit 1; }
     rm -f "$part.log"
     mv -T "$part" "$folder"
 )

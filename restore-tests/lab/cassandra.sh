@@ -98,7 +98,7 @@ SETTINGS
 
 # cassandra_node VERSION CLUSTER DATACENTRE ADDRESS SEEDS NODE: starts one.
 cassandra_node() {
-    local version=$1 node=$6 place="$lab/$6" java options=() jars jmx
+    local version=$1 node=$6 place="$lab/$6" java options=() given jars jmx
     mkdir -p "$place/conf" "$place/tmp"
     jars=$(tool "$version")/lib
     # A copy for each node, so that a test may exchange one node's certificate and start it again.
@@ -117,8 +117,10 @@ LOG
         mapfile -t options < <(cassandra5_java)
     fi
     jmx=$(free_ports 1)
+    # Short tests never win back what the second compiler costs; a race may ask for another heap and both compilers.
+    read -ra given <<<"${HOURGLASS_CASSANDRA_JAVA:--Xms512m -Xmx512m -XX:TieredStopAtLevel=1}"
     # The delays are meant for networks that take long to meet.
-    options+=("-Xms${HOURGLASS_CASSANDRA_HEAP:=512m}" "-Xmx$HOURGLASS_CASSANDRA_HEAP" -XX:+UseSerialGC -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError
+    options+=("${given[@]}" -XX:+UseSerialGC -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError
         "-javaagent:$(echo "$jars"/jamm-*.jar)" "-Djava.io.tmpdir=$place/tmp" "-Dcassandra.config=file://$place/conf/cassandra.yaml" "-Dcassandra.storagedir=$place/data"
         "-Dcassandra.logdir=$place" "-Dlogback.configurationFile=$place/conf/logback.xml" -Dcassandra-foreground=yes "-Dcassandra.jmx.local.port=$jmx"
         -Dcassandra.ring_delay_ms=3000 -Dcassandra.superuser_setup_delay_ms=1000 -Dcassandra.skip_wait_for_gossip_to_settle=0
@@ -156,8 +158,8 @@ cassandra_start() {
 # The administrator's role is made in every cluster as soon as its nodes know each other.
 cassandra_ready() {
     local node
-    ready cassandra2-1 240 cassandra_answers "$lab_net.5" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
-    ready cassandra-dr-1 240 cassandra_answers "$lab_net.4" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
-    ready cassandra5-1 240 cassandra_answers "$lab_net.1" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 3
-    for node in cassandra5-{1,2,3}; do node_ready "$node" 120; done
+    ready cassandra2-1 600 cassandra_answers "$lab_net.5" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
+    ready cassandra-dr-1 600 cassandra_answers "$lab_net.4" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 1
+    ready cassandra5-1 600 cassandra_answers "$lab_net.1" "$HOURGLASS_LAB_CASSANDRA_PORT" --prepare 3
+    for node in cassandra5-{1,2,3}; do node_ready "$node" 600; done
 }

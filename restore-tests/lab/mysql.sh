@@ -70,7 +70,7 @@ mariadb_start() {
     for instance in a b; do mysql_instance mariadb "$instance" /usr/sbin/mariadbd; done
 }
 
-mariadb_ready() { node_ready mariadb-a 60; node_ready mariadb-b 60; }
+mariadb_ready() { node_ready mariadb-a 600; node_ready mariadb-b 600; }
 
 mysql8_start() {
     local instance
@@ -82,4 +82,4 @@ mysql8_start() {
     done
 }
 
-mysql8_ready() { node_ready mysql8-a 60; node_ready mysql8-b 60; }
+mysql8_ready() { node_ready mysql8-a 600; node_ready mysql8-b 600; }

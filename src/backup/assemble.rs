@@ -1,5 +1,5 @@
-//! Takes the pieces of one component in order: encodes what is new, fills packs, puts them, and draws the map once the
-//! store has acknowledged every pack that it names.
+//! Takes the pieces of components, one component after the other: encodes what is new, fills packs, puts them, and draws the
+//! maps once the store has acknowledged every pack that they name. Small components share packs.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -39,6 +39,9 @@ const WAITING_MAX: usize = 16_384;
 /// Plain bytes of a map in one frame.
 const MAP_FRAME_MAX: usize = 4 << 20;
 
+/// Packs of several lanes are smaller, so that together they take no more memory, but not smaller than this.
+const LANE_PACK_MIN: usize = 8 << 20;
+
 /// A part of a component, in the order of reading.
 #[derive(Debug)]
 pub enum Piece {
@@ -62,6 +65,13 @@ pub enum Piece {
     Segment(Draft),
     /// A segment that is stored.
     Reused(Box<KnownSegment>),
+    /// The end of a component.
+    End {
+        /// Its number among those of its member.
+        component: usize,
+        /// Whether it was read whole; otherwise nothing of it is kept.
+        whole: bool,
+    },
 }
 
 /// What a segment of the map will say.
@@ -102,13 +112,14 @@ struct OpenPack {
 enum Waiting {
     Drawn(Vec<Spot>, Draft),
     Reused(Box<KnownSegment>),
+    End(usize, bool),
 }
 
 impl Waiting {
     fn lines(&self) -> usize {
         match self {
             Waiting::Drawn(_, draft) => draft.lines.len(),
-            Waiting::Reused(_) => 1,
+            Waiting::Reused(_) | Waiting::End(..) => 1,
         }
     }
 }
@@ -119,6 +130,8 @@ type PutEnd = Result<(u32, PackInfo, Vec<(ChunkId, Place)>), BackupError>;
 #[derive(Debug)]
 struct Assembler {
     to: Arc<Destination>,
+    /// Bytes of frames at which a pack is full, and packs that are put at a time.
+    share: (usize, usize),
     data: OpenPack,
     maps: OpenPack,
     serials: u32,
@@ -130,12 +143,13 @@ struct Assembler {
     finished: Finished,
 }
 
-/// Stores one component.
+/// Stores the components that one of `lanes` lanes reads.
 ///
 /// # Errors
 /// When the store, a codec or a spool fails. What was put stays and is found by the next run.
-pub async fn assemble(pieces: mpsc::Receiver<Piece>, to: Arc<Destination>) -> Result<Finished, BackupError> {
-    let mut assembler = Assembler::new(Arc::clone(&to));
+pub async fn assemble(pieces: mpsc::Receiver<Piece>, to: Arc<Destination>, lanes: usize) -> Result<Finished, BackupError> {
+    let target = (to.pack_target / lanes).max(LANE_PACK_MIN.min(to.pack_target));
+    let mut assembler = Assembler::new(Arc::clone(&to), (target, (PUTS_MAX / lanes).max(1)));
     let source = futures::stream::unfold(pieces, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) });
     let encoders = to.pool.workers() + 2;
     let mut encoded = source.map(|piece| encode(piece, Arc::clone(&to))).buffered(encoders).boxed();
@@ -150,6 +164,7 @@ enum Encoded {
     Known { start: u64, place: (PackInfo, Place) },
     Segment(Draft),
     Reused(Box<KnownSegment>),
+    End(usize, bool),
 }
 
 async fn encode(piece: Piece, to: Arc<Destination>) -> Result<Encoded, BackupError> {
@@ -162,13 +177,15 @@ async fn encode(piece: Piece, to: Arc<Destination>) -> Result<Encoded, BackupErr
         Piece::Known { start, place } => Encoded::Known { start, place },
         Piece::Segment(draft) => Encoded::Segment(draft),
         Piece::Reused(segment) => Encoded::Reused(segment),
+        Piece::End { component, whole } => Encoded::End(component, whole),
     })
 }
 
 impl Assembler {
-    fn new(to: Arc<Destination>) -> Assembler {
-        let open = |serial| OpenPack { serial, builder: to.new_pack(), chunks: Vec::new() };
+    fn new(to: Arc<Destination>, share: (usize, usize)) -> Assembler {
+        let open = |serial| OpenPack { serial, builder: PackBuilder::new(share.0), chunks: Vec::new() };
         Assembler {
+            share,
             data: open(0),
             maps: open(1),
             serials: 2,
@@ -204,8 +221,13 @@ impl Assembler {
             }
             // It needs nothing, but those before it may: segments keep the order of the walk.
             Encoded::Reused(known) => self.wait(Waiting::Reused(known)).await?,
+            Encoded::End(component, whole) => {
+                // What a component that broke off has left of a segment.
+                self.spots.clear();
+                self.wait(Waiting::End(component, whole)).await?;
+            }
         }
-        self.settle(PUTS_MAX).await?;
+        self.settle(self.share.1).await?;
         self.draw().await
     }
 
@@ -233,14 +255,14 @@ impl Assembler {
 
     fn fresh(&mut self) -> OpenPack {
         self.serials += 1;
-        OpenPack { serial: self.serials - 1, builder: self.to.new_pack(), chunks: Vec::new() }
+        OpenPack { serial: self.serials - 1, builder: PackBuilder::new(self.share.0), chunks: Vec::new() }
     }
 
     async fn put(&mut self, full: OpenPack) -> Result<(), BackupError> {
         if full.builder.is_empty() {
             return Ok(());
         }
-        self.settle(PUTS_MAX - 1).await?;
+        self.settle(self.share.1 - 1).await?;
         let to = Arc::clone(&self.to);
         self.puts.spawn(async move { to.put_pack(full.builder).await.map(|info| (full.serial, info, full.chunks)) });
         Ok(())
@@ -278,7 +300,7 @@ impl Assembler {
         while let Some(next) = self.waiting.front() {
             let chunks = match next {
                 Waiting::Drawn(spots, _) => spots.iter().map(|spot| self.place(spot)).collect::<Option<Vec<_>>>(),
-                Waiting::Reused(_) => Some(Vec::new()),
+                Waiting::Reused(_) | Waiting::End(..) => Some(Vec::new()),
             };
             let Some(chunks) = chunks else { return Ok(()) };
             let next = self.waiting.pop_front().expect("it was there");
@@ -287,6 +309,10 @@ impl Assembler {
                 Waiting::Drawn(_, draft) => draft,
                 Waiting::Reused(known) => {
                     self.finished.reuse(*known);
+                    continue;
+                }
+                Waiting::End(component, whole) => {
+                    self.finished.ended(component, whole);
                     continue;
                 }
             };

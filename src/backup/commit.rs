@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     BackupError,
-    capture::MemberCapture,
+    captured::MemberCapture,
     destination::Destination,
     job::{BackupJob, Captured, JobMember},
 };
@@ -112,7 +112,8 @@ async fn make_point(
     // An index is only good with a list that names its packs: without one a later point could not say what it needs.
     let adopted = job.adopted.iter().filter(|checkpoint| names_adopted && checkpoint.epoch == to.epoch);
     let whole = |member: &PointMember| !member.required || member.outcome == MemberOutcome::Succeeded;
-    let complete = members.iter().all(whole) && job.max_skew.is_none_or(|max| u128::from(skew_ms) <= max.as_millis());
+    let paused = job.writers.as_ref().is_none_or(|writers| writers.problem().is_none());
+    let complete = paused && members.iter().all(whole) && job.max_skew.is_none_or(|max| u128::from(skew_ms) <= max.as_millis());
     Ok(Point {
         run: job.run.clone(),
         epoch: to.epoch.clone(),
@@ -230,6 +231,9 @@ fn outcome(job: &BackupJob, point: &Point, read: &[Read<'_>], failed: &BTreeMap<
     }
     for (_, capture) in read {
         missing.extend(capture.sealed.problems.iter().cloned());
+    }
+    if let Some(what) = job.writers.as_ref().and_then(|writers| writers.problem()) {
+        missing.push(Problem { subject: job.lineage.to_string(), what });
     }
     if let Some(max) = job.max_skew.filter(|max| u128::from(point.skew_ms) > max.as_millis()) {
         let what = format!("its members lie {} ms apart, and the policy allows {} ms", point.skew_ms, max.as_millis());

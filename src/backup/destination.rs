@@ -64,11 +64,6 @@ impl Destination {
         self.chunk_key.is_some()
     }
 
-    /// A pack to fill.
-    pub fn new_pack(&self) -> PackBuilder {
-        PackBuilder::new(self.pack_target)
-    }
-
     /// Where a chunk lies, if it is stored.
     ///
     /// # Errors

@@ -32,6 +32,12 @@ pub enum BackupError {
         /// Why not.
         source: StoreError,
     },
+    /// A command that pauses writers, or lets them go on, failed.
+    #[error("cannot pause writers, or let them go on")]
+    Pause(#[source] SourceError),
+    /// A member's turn came, and its snapshot is not open.
+    #[error("its snapshot was not opened: {0}")]
+    NotOpened(String),
     /// The plan names a member that the run does not have.
     #[error("the run has no member {0}")]
     NoMember(crate::model::MemberName),
@@ -56,13 +62,13 @@ impl BackupError {
     /// One thing to do or to check.
     pub fn hint(&self) -> Option<String> {
         match self {
-            BackupError::Source(error) => error.hint().map(str::to_owned),
+            BackupError::Source(error) | BackupError::Pause(error) => error.hint().map(str::to_owned),
             BackupError::Pipeline(error) => error.hint().map(str::to_owned),
             BackupError::Repository(error) => error.hint().map(|hint| hint.to_string()),
             BackupError::Put { source, .. } | BackupError::Get { source, .. } => source.hint().map(|hint| hint.to_string()),
             BackupError::Spool(_) => Some("check the free space where TMPDIR points".to_owned()),
             BackupError::JournalLost => Some("check the control store; then run the backup again: it goes on where this one stopped".to_owned()),
-            BackupError::NoMember(_) | BackupError::Read(_) | BackupError::TornDown | BackupError::Cancelled => None,
+            BackupError::NotOpened(_) | BackupError::NoMember(_) | BackupError::Read(_) | BackupError::TornDown | BackupError::Cancelled => None,
         }
     }
 }

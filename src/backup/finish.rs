@@ -1,6 +1,9 @@
-//! What a component has become so far: its segments, the packs that they live in, and what a later run may be told.
+//! What the components of a lane have become so far: their segments, the packs that they live in, and what a later run may be told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use super::{BackupError, Checkpoint, destination::Destination};
 use crate::{
@@ -48,10 +51,14 @@ impl Slot {
     }
 }
 
-/// What a component has become so far.
+/// What components have become so far.
 #[derive(Debug, Default)]
 pub struct Finished {
     slots: Vec<Slot>,
+    /// Components that were read whole: their numbers, and which slots are theirs.
+    parts: Vec<(usize, Range<usize>)>,
+    /// Where the slots of the component begin that is being read.
+    begun: usize,
     open: Vec<usize>,
     /// Size of every pack that a segment names.
     pub sizes: HashMap<Sha256, u64>,
@@ -105,15 +112,24 @@ impl Finished {
         }
     }
 
-    /// Every segment, once all are resolved.
-    pub fn segments(&self) -> Vec<SegmentRef> {
-        self.slots.iter().map(|slot| slot.segment.clone()).collect()
+    /// Takes note that all segments of a component were taken. What is not whole counts for nothing, whatever of it is stored.
+    pub fn ended(&mut self, component: usize, whole: bool) {
+        let slots = std::mem::replace(&mut self.begun, self.slots.len())..self.slots.len();
+        if whole {
+            self.parts.push((component, slots));
+        }
     }
 
-    /// Bytes that the segments use of each pack.
+    /// The segments of every component that was read whole, with its number, once all are resolved.
+    pub fn components(&self) -> impl Iterator<Item = (usize, Vec<SegmentRef>)> {
+        self.parts.iter().map(|(component, slots)| (*component, self.slots[slots.clone()].iter().map(|slot| slot.segment.clone()).collect()))
+    }
+
+    /// Bytes that these segments use of each pack.
     pub fn live(&self) -> BTreeMap<PackInfo, u64> {
         let mut live = BTreeMap::new();
-        for (pack, bytes) in self.slots.iter().flat_map(|slot| &slot.live) {
+        let slots = self.parts.iter().flat_map(|(_, slots)| &self.slots[slots.clone()]);
+        for (pack, bytes) in slots.flat_map(|slot| &slot.live) {
             let info = PackInfo { sha256: *pack, size: self.sizes[pack] };
             let used: &mut u64 = live.entry(info).or_default();
             *used = (*used + bytes).min(info.size);

@@ -9,7 +9,12 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
 
-use super::{BackupError, Checkpoint, CheckpointRequest, capture::MemberCapture, destination::Destination};
+use super::{
+    BackupError, Checkpoint, CheckpointRequest,
+    captured::MemberCapture,
+    destination::Destination,
+    open::{Opened, Writers},
+};
 use crate::{
     model::{Class, Context, EpochId, EpochMode, Lineage, MemberName, Outcome, RepositoryId, RunId, Sha256, StepId, Timestamp},
     pipeline::{Budget, CpuPool, VaultIdentity, VaultRecipient, open, pack::PACK_TARGET, sha256},
@@ -75,6 +80,10 @@ pub struct BackupJob {
     pub adopted: Vec<Checkpoint>,
     /// Where to tell what a crash need not cost.
     pub checkpoints: mpsc::Sender<CheckpointRequest>,
+    /// Writers that are paused meanwhile, where the policy says how.
+    pub writers: Option<Arc<Writers>>,
+    /// Members whose snapshots are open, or why they are not.
+    pub opened: Mutex<BTreeMap<MemberName, Result<Opened, BackupError>>>,
     /// What was captured so far.
     pub captured: Mutex<BTreeMap<MemberName, Captured>>,
     /// Where things are stored, once the epoch is known.
@@ -141,6 +150,20 @@ impl BackupJob {
     /// The retention classes of the epoch.
     pub async fn classes(&self, epoch: &EpochId) -> Vec<Class> {
         self.record.lock().await.state().epochs.get(epoch).map(|epoch| epoch.open.classes.clone()).unwrap_or_default()
+    }
+
+    /// Notes what came of opening a member.
+    pub fn opened(&self, member: &MemberName, opened: Result<Opened, BackupError>) {
+        self.opened.lock().expect("no holder of this lock panics").insert(member.clone(), opened);
+    }
+
+    /// Takes what came of opening a member.
+    ///
+    /// # Errors
+    /// When it could not be opened.
+    pub fn take_opened(&self, member: &MemberName) -> Result<Opened, BackupError> {
+        let taken = self.opened.lock().expect("no holder of this lock panics").remove(member);
+        taken.unwrap_or_else(|| Err(BackupError::NotOpened("its turn did not come".to_owned())))
     }
 
     /// Notes how a capture ended.

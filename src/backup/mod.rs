@@ -1,15 +1,17 @@
 //! Forwards: sources are read, cut, compressed, encrypted and put; the manifest goes last.
 //!
-//! `plan` decides from facts; `capture` stores one member (`scan` and `text` read it, `segment` cuts a tree's map, `assemble` and `finish`
-//! fill packs and draw the map); `commit` writes the point. It must not know how a run is journalled.
+//! `plan` decides from facts; `open` opens the snapshots of all members together; `capture` stores one member (`scan` and `text` read it,
+//! `segment` cuts a tree's map, `assemble` and `finish` fill packs and draw the map, `captured` is what came of it); `commit` writes the point. It must not know how a run is journalled.
 
 pub mod assemble;
 pub mod capture;
+pub mod captured;
 pub mod commit;
 pub mod destination;
 mod error;
 pub mod finish;
 pub mod job;
+pub mod open;
 pub mod plan;
 pub mod scan;
 pub mod segment;

@@ -44,6 +44,8 @@ pub struct Facts {
     pub lineage: Lineage,
     /// What to capture.
     pub members: Vec<MemberName>,
+    /// Whether writers are paused until everything is captured.
+    pub pauses: bool,
     /// Whether a member gains from sharing chunks with earlier points.
     pub is_shared: bool,
     /// What the policy says about epochs.
@@ -159,12 +161,21 @@ pub fn plan(facts: &Facts) -> Plan {
             (epoch, vec![open_id])
         }
     };
+    let opened = step_id(&["open"]);
+    let action = Action::Open { members: facts.members.clone() };
+    steps.push(Step { id: opened.clone(), needs: opens.clone(), after: Vec::new(), what: "open all members together".to_owned(), action });
     let mut captures = Vec::new();
     for member in &facts.members {
         let id = step_id(&["capture", member.as_str()]);
         captures.push(id.clone());
         let action = Action::Capture { member: member.clone(), lineage: lineage.clone(), epoch: epoch.clone() };
-        steps.push(Step { id, needs: opens.clone(), after: Vec::new(), what: format!("capture {member}"), action });
+        steps.push(Step { id, needs: opens.clone(), after: vec![opened.clone()], what: format!("capture {member}"), action });
+    }
+    if facts.pauses {
+        let id = step_id(&["resume-writers"]);
+        let what = "let writers go on".to_owned();
+        steps.push(Step { id: id.clone(), needs: Vec::new(), after: captures.clone(), what, action: Action::ResumeWriters });
+        captures.push(id);
     }
     let action = Action::Commit { lineage: lineage.clone(), epoch };
     steps.push(Step { id: step_id(&["commit"]), needs: opens, after: captures, what: "write the manifest".to_owned(), action });
@@ -182,6 +193,7 @@ mod tests {
             run: RunId::new(now, 1),
             lineage: "p@we/1".parse().unwrap(),
             members: vec!["a".parse().unwrap()],
+            pauses: false,
             is_shared: true,
             epochs: EpochConfig::default(),
             keep: None,

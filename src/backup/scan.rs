@@ -68,6 +68,14 @@ impl Scanner {
         }
     }
 
+    /// Says that a component has ended, and whether it was read whole.
+    ///
+    /// # Errors
+    /// When the run is stopped.
+    pub fn end(&self, component: usize, whole: bool) -> Result<(), BackupError> {
+        self.send(Piece::End { component, whole })
+    }
+
     /// Reads a tree. `owner` names member and component.
     ///
     /// # Errors

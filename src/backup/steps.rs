@@ -82,10 +82,11 @@ async fn try_capture(
     epoch: &EpochId,
     step: StepId,
     ctx: &Context,
-) -> Result<super::capture::MemberCapture, BackupError> {
+) -> Result<super::captured::MemberCapture, BackupError> {
+    let opened = job.take_opened(name)?;
     let member = job.member(name).ok_or_else(|| BackupError::NoMember(name.clone()))?.clone();
     let to = job.destination(epoch, ctx).await?;
-    capture(name, Arc::clone(&member.source), member.description, to, step, ctx).await
+    capture(name, Arc::clone(&member.source), opened, member.description, to, step, ctx).await
 }
 
 fn ended_by(name: &MemberName, error: &BackupError) -> Outcome {

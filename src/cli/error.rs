@@ -113,6 +113,7 @@ impl From<OrchestratorError> for CliError {
             OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),
             OrchestratorError::Illegal(_) => (ExitCode::Damaged, "damage"),
             OrchestratorError::Journal { .. } | OrchestratorError::Control(_) => (ExitCode::Failed, "store"),
+            OrchestratorError::Backup(_) => (ExitCode::Failed, "backup"),
             OrchestratorError::TornDown => (ExitCode::Failed, "internal"),
         };
         CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }

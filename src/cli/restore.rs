@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, points, repo::Repo};
 use crate::{
     config::{Config, PRIMARY, SourceConfig, StoreConfig, StoreUrl},
-    model::{Context, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},
+    model::{Context, Destination, InvalidId, Lineage, MemberName, Outcome, Overwrite, PolicyName, RecoveryPointId, RunId, Timestamp},
     orchestrator::{
         output::Output,
         restore::{RestoreEnd, RestoreTools, run_restore},
@@ -22,7 +22,7 @@ use crate::{
     restore::{
         fetch::Location,
         opened::OpenedPoint,
-        plan::{MemberTarget, Request, plan},
+        plan::{Request, plan},
     },
     sources::{self, Source},
     storage::{self, ObjectStore},
@@ -36,20 +36,27 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 /// Restore members or paths of a recovery point, and compare them with what was saved
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "The target must be empty or absent.\n\nExample:\n  hourglass restore production@we/1:42 events --to /srv/restored\n  \
-    hourglass restore production@we/1:42 events 2026/11 --to /srv/restored --dry-run\n  hourglass restore production@we/1:42 portal --in-place portal")]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["to", "in_place"])))]
+    hourglass restore production@we/1:42 events 2026/11 --to /srv/restored --dry-run\n  hourglass restore production@we/1:42 portal --into portal-dr shop --rename shop=shop_old\n  \
+    hourglass restore production@we/1:42 portal --in-place portal")]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["to", "into", "in_place"])))]
 pub struct RestoreArgs {
     /// The point (production@we/1:42), or a policy or a lineage (production@we/1) for its newest good point, or for the one that --at or --before chooses
     #[arg(value_name = "POINT")]
     pub point: Choice,
     /// The member; without it, all of them
     pub member: Option<MemberName>,
-    /// Paths within the member
+    /// Paths within the member; of a database member: databases (shop), tables (shop.orders)
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Restore into this folder, one folder per member
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+    /// Restore into the system that this source of the configuration describes: another server, another cluster
+    #[arg(long, value_name = "SOURCE", requires = "member")]
+    pub into: Option<MemberName>,
+    /// With --into: the new name of a database, a keyspace or an index
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming, requires = "into")]
+    pub rename: Vec<(String, String)>,
     /// Restore to where it came from; the member's name has to be repeated here
     #[arg(long, value_name = "NAME")]
     pub in_place: Option<MemberName>,
@@ -210,11 +217,11 @@ pub(super) async fn open(repo: &Repo, point: PointRef, manifest: Point, operator
     Ok(OpenedPoint::open(point, manifest, Arc::new(unlocked.identity), locations, ctx).await?)
 }
 
-/// Where this site's configuration has a member.
-pub(super) fn own_target(config: &Config, name: &MemberName) -> Result<MemberTarget, CliError> {
+/// What the configuration's source of that name stands for.
+pub(super) fn own_target(config: &Config, name: &MemberName) -> Result<Destination, CliError> {
     match config.sources.get(name) {
-        Some(SourceConfig::Files(files)) => Ok(MemberTarget::Directory(files.path.clone())),
-        Some(SourceConfig::Command(_) | SourceConfig::Cassandra(_)) => Ok(MemberTarget::Source),
+        Some(SourceConfig::Files(files)) => Ok(Destination::Directory(files.path.clone())),
+        Some(_) => Ok(Destination::System { source: name.clone(), rename: BTreeMap::new() }),
         None => Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
     }
 }
@@ -228,16 +235,34 @@ fn request(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<R
         }
         return Ok(Request { members: vec![(name.clone(), own_target(config, name)?)], select, overwrite: Overwrite::InPlace });
     }
-    let folder = args.to.clone().expect("the parser asks for one of --to and --in-place");
+    if let Some(source) = &args.into {
+        let Some(name) = &args.member else {
+            return Err(CliError::usage("--into takes one member").hint(format!("hourglass restore {} MEMBER --into {source}", point.point.id)));
+        };
+        let to = match own_target(config, source)? {
+            Destination::System { source, .. } => Destination::System { source, rename: args.rename.iter().cloned().collect() },
+            to @ Destination::Directory(_) => to,
+        };
+        return Ok(Request { members: vec![(name.clone(), to)], select, overwrite: Overwrite::Refuse });
+    }
+    let folder = args.to.clone().expect("the parser asks for one of --to, --into and --in-place");
     let folder = std::path::absolute(&folder).map_err(|error| CliError::file("finding", &folder, &error))?;
     let members = match &args.member {
-        Some(name) => vec![(name.clone(), MemberTarget::Directory(folder))],
+        Some(name) => vec![(name.clone(), Destination::Directory(folder))],
         None => {
             let all = point.sealed.members.iter();
-            all.map(|member| (member.name.clone(), MemberTarget::Directory(folder.join(member.name.as_str())))).collect()
+            all.map(|member| (member.name.clone(), Destination::Directory(folder.join(member.name.as_str())))).collect()
         }
     };
     Ok(Request { members, select, overwrite: Overwrite::Refuse })
+}
+
+/// `OLD=NEW`.
+fn renaming(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.to_owned(), new.to_owned())),
+        _ => Err("expected OLD=NEW".to_owned()),
+    }
 }
 
 /// What the steps of a restore work with.
@@ -248,14 +273,14 @@ pub(super) fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile
 
 fn restored_members(end: &RestoreEnd) -> Vec<RestoredMember> {
     let mut members: BTreeMap<MemberName, RestoredMember> = BTreeMap::new();
-    for (step, outcome, _) in &end.steps {
+    for (step, outcome, output) in &end.steps {
         let Some(name) = step.as_str().split('/').nth(1).and_then(|name| name.parse::<MemberName>().ok()) else { continue };
         let fresh = RestoredMember { name: name.clone(), outcome: MemberOutcome::Succeeded, compared: true };
         let member = members.entry(name).or_insert(fresh);
         if member.outcome == MemberOutcome::Succeeded {
             member.outcome = outcome.into();
         }
-        member.compared &= !end.loaded.contains(step) && member.outcome != MemberOutcome::Failed;
+        member.compared &= matches!(output, Output::Restored { compared: true, .. });
     }
     members.into_values().collect()
 }
@@ -271,15 +296,15 @@ pub(super) async fn finish(
 ) -> Result<Report, CliError> {
     let ended = ctx.clock.now();
     let members = restored_members(&end);
-    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members, started, ended });
+    let body = Body::Restore(Restore { run: end.run.clone(), point: point.clone(), members: members.clone(), started, ended });
     let no_answer =
         |_| Err(CliError::new(ExitCode::Failed, "timeout", format!("the primary location gave no answer in {} s", RECORD_PATIENCE.as_secs())));
     let recorded = tokio::time::timeout(RECORD_PATIENCE, record(config, operator, &point, body)).await.unwrap_or_else(no_answer);
     let seconds = ended.duration_since(started).as_secs_f64();
     let rows: Vec<Vec<String>> = end.steps.iter().filter_map(|(step, outcome, output)| row(step.as_str(), outcome, output)).collect();
     let verb = match &end.outcome {
-        Outcome::Succeeded if end.loaded.is_empty() => "was restored and found equal to what was saved",
-        Outcome::Succeeded => "was restored; streams arrived whole, and what their load commands made of them was not read back,",
+        Outcome::Succeeded if members.iter().all(|member| member.compared) => "was restored and found equal to what was saved",
+        Outcome::Succeeded => "was restored; what was loaded arrived whole, and not all of it could be read back to compare it,",
         Outcome::Incomplete { .. } => "was restored, and DIFFERS from what was saved",
         _ => "was NOT restored",
     };
@@ -295,7 +320,7 @@ pub(super) async fn finish(
     if damaged {
         report = report.found(ExitCode::Damaged, Vec::new());
     }
-    if report.exit == ExitCode::Cancelled {
+    if matches!(report.exit, ExitCode::Cancelled | ExitCode::Failed) {
         report.text += &format!("`hourglass runs resume {}` goes on\n", end.run);
     }
     Ok(report)
@@ -311,7 +336,7 @@ async fn record(config: &Config, operator: &OperatorFile, point: &PointRef, body
 fn row(step: &str, outcome: &Outcome, output: &Output) -> Option<Vec<String>> {
     let (_, name) = step.split_once('/')?;
     match output {
-        Output::Content { bytes, items, transferred } => Some(vec![name.to_owned(), bytes.to_string(), items.to_string(), transferred.to_string()]),
+        Output::Restored { bytes, items, fetched, .. } => Some(vec![name.to_owned(), bytes.to_string(), items.to_string(), fetched.to_string()]),
         _ if outcome.is_success() => None,
         _ => Some(vec![name.to_owned(), "failed".to_owned(), String::new(), String::new()]),
     }

@@ -128,6 +128,35 @@ pub struct FilePolicy {
     pub generation: u32,
     /// How long points share packs.
     pub epoch: Option<FileEpoch>,
+    /// How writers are paused while a point is made. Without it they go on, and each member says what span of time it represents.
+    pub pause: Option<FilePause>,
+}
+
+/// Commands that pause what writes to the members. No shell is involved; exit status 0 means done.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilePause {
+    /// Pauses writers; returns when nothing is written any more.
+    #[schemars(length(min = 1))]
+    pub command: Vec<String>,
+    /// Lets writers go on. It runs after every pause, however the backup ended, also when nothing is paused: it must bear that.
+    #[schemars(length(min = 1))]
+    pub resume: Vec<String>,
+    /// Longest time for either command, and for the pause: after it writers go on and the point is incomplete. Default `2m`.
+    pub timeout: Option<String>,
+    /// Default `captured`.
+    pub until: Option<PauseUntil>,
+}
+
+/// When writers go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PauseUntil {
+    /// When all members are captured: needed where one of them has no snapshot, as a logical scan, files or a command.
+    #[default]
+    Captured,
+    /// When all snapshots are open.
+    Opened,
 }
 
 fn one() -> u32 {

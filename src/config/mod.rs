@@ -14,9 +14,9 @@ mod tree;
 
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
 pub use error::{ConfigError, ConfigProblem, nearest};
-pub use file::{EpochChoice, Need};
+pub use file::{EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};
-pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Policy, SourceConfig};
+pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::Schedule;
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};

@@ -12,7 +12,7 @@ use super::{
     cassandra::{CassandraConfig, CassandraTls, FileCassandra, FileKeyspaces, Keyspaces, patterns},
     error::{ConfigProblem, nearest},
     file::{File, FileCommand, FileFiles, FilePolicy, FileSource, FileStore},
-    resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Policy, SourceConfig},
+    resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig},
     schedule::Schedule,
     span::parse_duration,
     tree::Node,
@@ -324,6 +324,12 @@ impl Resolver<'_> {
             max_age: self.duration(&format!("{path}.epoch.max_age"), epoch.max_age).unwrap_or(EpochConfig::default().max_age),
             mode: epoch.mode.unwrap_or_default(),
         });
+        let pause = policy.pause.map(|pause| Pause {
+            command: pause.command,
+            resume: pause.resume,
+            timeout: self.duration(&format!("{path}.pause.timeout"), pause.timeout).unwrap_or(Duration::from_secs(120)),
+            until: pause.until.unwrap_or_default(),
+        });
         Policy {
             members,
             keep,
@@ -333,6 +339,7 @@ impl Resolver<'_> {
             time_zone,
             generation: policy.generation,
             epoch,
+            pause,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{CassandraConfig, EpochChoice, Need, Schedule, StoreConfig};
+use super::{CassandraConfig, EpochChoice, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -112,6 +112,21 @@ pub struct Policy {
     pub generation: u32,
     /// How long points share packs.
     pub epoch: EpochConfig,
+    /// How writers are paused while a point is made.
+    pub pause: Option<Pause>,
+}
+
+/// How writers are paused while a point is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Pauses them.
+    pub command: Vec<String>,
+    /// Lets them go on.
+    pub resume: Vec<String>,
+    /// Longest time for either command, and for the pause.
+    pub timeout: Duration,
+    /// When they go on.
+    pub until: PauseUntil,
 }
 
 /// How many points are kept, by kind.

@@ -19,7 +19,7 @@ pub use ids::{
     EntryNumber, EpochId, InvalidId, Lineage, MemberName, ObjectKey, PolicyName, RecoveryPointId, RepositoryId, RunId, SiteName, StepId, VaultId,
 };
 pub use outcome::{Outcome, Problem};
-pub use plan::{Action, Class, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
+pub use plan::{Action, Class, Destination, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
 pub use progress::Progress;
 pub use secret::Secret;
 pub use units::ByteCount;

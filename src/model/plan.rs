@@ -1,6 +1,6 @@
 //! A plan: what is going to be done, decided and printable before anything is done.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,13 @@ pub enum Action {
         /// What to open.
         new: NewEpoch,
     },
+    /// Get sources ready, and open their snapshots together; pause writers for it where the policy says how.
+    Open {
+        /// Which.
+        members: Vec<MemberName>,
+    },
+    /// Let writers go on that were paused.
+    ResumeWriters,
     /// Read a source and store what is not stored yet.
     Capture {
         /// Which.
@@ -87,20 +94,34 @@ pub enum Action {
         /// In which epoch.
         epoch: EpochId,
     },
-    /// Write a component of a point into a target and compare it with the manifest.
+    /// Write a member of a point into a target and compare it with the manifest.
     Restore {
         /// From which point.
         point: RecoveryPointId,
         /// Which member.
         member: MemberName,
-        /// Which of its components.
-        component: String,
-        /// Paths inside a tree; all of it when empty.
+        /// Paths inside a tree, or objects of a system; all of it when empty.
         select: Vec<String>,
-        /// The directory to write to; for a member that is loaded by a command, absent.
-        directory: Option<PathBuf>,
+        /// Where it goes.
+        to: Destination,
         /// Whether the target may hold something.
         overwrite: Overwrite,
+    },
+}
+
+/// Where a restore writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Destination {
+    /// Into this directory.
+    Directory(PathBuf),
+    /// Into the system that a source of the configuration describes.
+    System {
+        /// The source.
+        source: MemberName,
+        /// New names of databases, keyspaces or indices.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        rename: BTreeMap<String, String>,
     },
 }
 

@@ -17,9 +17,10 @@ use crate::{
     backup::{
         Checkpoint, CheckpointRequest,
         job::{BackupJob, JobMember},
+        open::{Writers, resume_after_crash},
         plan::{Facts, OpenEpoch, plan},
     },
-    config::Policy,
+    config::{PauseUntil, Policy},
     model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     repository::{
         RepositoryError,
@@ -116,6 +117,7 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
         now: ctx.clock.now(),
         run,
         lineage: request.lineage.clone(),
+        pauses: request.policy.pause.as_ref().is_some_and(|pause| pause.until == PauseUntil::Captured),
         members: request.members.iter().map(|member| member.name.clone()).filter(|name| wanted(name)).collect(),
         is_shared: request.members.iter().any(|member| member.source.is_shared()),
         epochs: request.policy.epoch,
@@ -141,11 +143,15 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     for old in &adopted {
         runs::close(&request.control, old, &key, &run_id, ctx).await?;
     }
+    if let Some(pause) = request.policy.pause.as_ref().filter(|_| !adopted.is_empty()) {
+        resume_after_crash(pause, ctx).await.map_err(OrchestratorError::Backup)?;
+    }
     if let Some((_, point)) = newest(&request.record) {
         let whole = if point.complete { Outcome::Succeeded } else { Outcome::Incomplete { missing: Vec::new() } };
         runs::settle(&request.control, &point.run, &key, whole, ctx).await?;
     }
     let (send, checkpoints) = mpsc::channel(CHECKPOINTS_AHEAD);
+    let writers = request.policy.pause.clone().map(|pause| Arc::new(Writers::new(pause)));
     let job = BackupJob {
         run: run_id.clone(),
         started: ctx.clock.now(),
@@ -158,6 +164,8 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         max_skew: request.policy.max_skew,
         adopted: left.into_iter().flat_map(|(_, checkpoints)| checkpoints).collect(),
         checkpoints: send,
+        writers: writers.clone(),
+        opened: Mutex::default(),
         captured: Mutex::default(),
         destination: OnceCell::new(),
     };
@@ -165,7 +173,15 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let equipment = Arc::new(Equipment::Backup(Box::new(job)));
     let executed = {
         let equipment = Arc::clone(&equipment);
-        run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone())).await
+        let work = run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone()));
+        match &writers {
+            None => work.await,
+            Some(writers) => {
+                let executed = tokio::select! { executed = work => executed, () = writers.limit(ctx) => Err(OrchestratorError::TornDown) };
+                writers.resume(ctx).await;
+                executed
+            }
+        }
     };
     let Some(Equipment::Backup(job)) = Arc::into_inner(equipment) else { return Err(OrchestratorError::TornDown) };
     let BackupJob { record, checkpoints: last, destination, .. } = *job;

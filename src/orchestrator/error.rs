@@ -26,6 +26,9 @@ pub enum OrchestratorError {
     /// The repository refused.
     #[error(transparent)]
     Repository(#[from] crate::repository::RepositoryError),
+    /// What an earlier run has left cannot be put right.
+    #[error(transparent)]
+    Backup(#[from] crate::backup::BackupError),
     /// A background task was torn down with the runtime.
     #[error("the work was torn down")]
     TornDown,
@@ -71,6 +74,7 @@ impl OrchestratorError {
             OrchestratorError::Journal { source, .. } => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Control(source) => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Repository(error) => error.hint().map(|hint| hint.to_string()),
+            OrchestratorError::Backup(error) => error.hint(),
             OrchestratorError::TornDown => None,
             OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
             OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),

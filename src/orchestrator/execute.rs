@@ -12,7 +12,7 @@ use super::{
     process::Process,
     state::{JournalEvent, RunState, StepState},
 };
-use crate::model::{Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::explain};
+use crate::model::{Action, Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::explain};
 
 /// Steps that run at the same time at most.
 const PARALLEL_MAX: usize = 4;
@@ -50,13 +50,30 @@ impl Run {
         let event = JournalEvent::Resumed { process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
         let begun = |(id, state): (&StepId, &StepState)| (*state == StepState::Started).then(|| id.clone());
+        let state = state.next(event)?;
         let begun_before = state.steps.iter().filter_map(begun).collect();
-        Ok(Arc::new(Run { state: Mutex::new(state.next(event)?), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before }))
+        Ok(Arc::new(Run { state: Mutex::new(state), journal: Mutex::new(journal), ctx: ctx.clone(), begun_before }))
     }
 
     /// Whether an earlier process of this run had begun a step without ending it.
     pub fn was_begun(&self, step: &StepId) -> bool {
         self.begun_before.contains(step)
+    }
+
+    /// The run's id, the same for every process that works on it.
+    pub async fn id(&self) -> String {
+        self.state.lock().await.plan.run.to_string()
+    }
+
+    /// Components of a restore step that its target has whole, as far as they were journalled.
+    pub async fn written(&self, step: &StepId) -> BTreeSet<u32> {
+        let state = self.state.lock().await;
+        let of_step = state.checkpoints.iter().filter(|(of, _)| of == step);
+        of_step
+            .filter_map(|(_, output)| if let Output::Written { components } = output { Some(components) } else { None })
+            .flatten()
+            .copied()
+            .collect()
     }
 
     async fn record(&self, event: JournalEvent) -> Result<(), OrchestratorError> {
@@ -116,8 +133,10 @@ impl Run {
             true => Outcome::Cancelled { reason: "stopped by a signal".to_owned() },
             false => state.outcome(),
         };
-        // A cancelled run stays open, so that it can be resumed.
-        if !matches!(outcome, Outcome::Cancelled { .. }) {
+        // A cancelled run stays open, so that it can be resumed; so does a restore that failed: what it has written is there.
+        let restores = plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
+        let goes_on = matches!(outcome, Outcome::Cancelled { .. }) || (restores && matches!(outcome, Outcome::Failed { .. }));
+        if !goes_on {
             self.record(JournalEvent::RunEnded { outcome: outcome.clone() }).await?;
         }
         self.ctx.observer.event(&Event::RunEnded { run: plan.run.clone(), outcome: outcome.clone() });

@@ -27,6 +27,22 @@ pub enum Output {
         /// Bytes that were put into, or fetched from, a store for it.
         transferred: ByteCount,
     },
+    /// A member that was restored.
+    Restored {
+        /// Bytes of its content.
+        bytes: ByteCount,
+        /// Files, rows or objects.
+        items: u64,
+        /// Bytes that were fetched from stores for it.
+        fetched: ByteCount,
+        /// Whether all of it was read back from the target and compared.
+        compared: bool,
+    },
+    /// Components of a member that its target has whole, by their positions in the point.
+    Written {
+        /// The positions.
+        components: Vec<u32>,
+    },
     /// Nothing: the step found damage or forgery in the repository.
     Damaged,
     /// What a later run of the same epoch need not put again.

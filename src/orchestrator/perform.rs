@@ -1,17 +1,27 @@
 //! The one `match` from a step to the function that does it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
 
 use super::{
+    OrchestratorError,
     execute::{Run, failed},
     output::{Output, StepEnd},
 };
 use crate::{
     backup::{self, commit::commit, job::BackupJob},
-    model::{Action, Context, MemberName, Outcome, Overwrite, Problem, Step, StepId},
-    restore::{self, opened::OpenedPoint, steps::To},
-    sources::Source,
+    model::{Action, Context, Destination, MemberName, Outcome, Overwrite, Problem, Step, StepId},
+    restore::{
+        RestoreError,
+        member::{Earlier, To, restore_member},
+        opened::OpenedPoint,
+    },
+    sources::{Source, SystemTarget},
 };
+
+/// How often a restore journals which components are written: what a crash makes it write again.
+const WRITTEN_EVERY: Duration = Duration::from_secs(2);
 
 /// What the steps of a run work with.
 #[derive(Debug)]
@@ -29,6 +39,16 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
             Ok(number) => (Outcome::Succeeded, Output::Entry { number }),
             Err(error) => failed(&step.id, &error),
         },
+        (Action::Open { members }, Equipment::Backup(job)) => match backup::open::open_members(job, &members, &ctx).await {
+            Ok(outcome) => (outcome, Output::Nothing),
+            Err(error) => failed(&step.id, &error),
+        },
+        (Action::ResumeWriters, Equipment::Backup(job)) => {
+            if let Some(writers) = &job.writers {
+                writers.resume(&ctx).await;
+            }
+            (Outcome::Succeeded, Output::Nothing)
+        }
         (Action::Capture { member, epoch, .. }, Equipment::Backup(job)) => {
             match backup::steps::capture_member(job, &member, &epoch, step.id.clone(), &ctx).await {
                 Ok(end) => (end.outcome, Output::Content { bytes: end.bytes, items: end.items, transferred: end.stored }),
@@ -40,25 +60,8 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
             Ok(done) => (done.outcome, Output::Entry { number: done.number }),
             Err(error) => failed(&step.id, &error),
         },
-        (Action::Restore { member, component, select, directory, overwrite, .. }, Equipment::Restore(point, sources)) => {
-            // What a step of this run has begun to write is its own.
-            let overwrite = if run.was_begun(&step.id) { Overwrite::InPlace } else { overwrite };
-            let to = match directory {
-                Some(path) => To::Directory(path, overwrite),
-                None => match sources.get(&member) {
-                    Some(source) => To::Source(Arc::clone(source), overwrite),
-                    None => return no_source(step.id, &member),
-                },
-            };
-            match restore::steps::restore_component(point, &member, &component, &select, to, step.id.clone(), &ctx).await {
-                Ok(end) => {
-                    end.notes.into_iter().for_each(|note| tell(&ctx, note));
-                    (end.outcome, Output::Content { bytes: end.bytes, items: end.items, transferred: end.fetched })
-                }
-                Err(restore::RestoreError::Cancelled) => cancelled(),
-                Err(error) if error.is_damage() => (failed(&step.id, &error).0, Output::Damaged),
-                Err(error) => failed(&step.id, &error),
-            }
+        (Action::Restore { member, select, to, overwrite, .. }, Equipment::Restore(point, sources)) => {
+            restore(run, &step.id, Wanted { point, sources, member: &member, select, to, overwrite }, &ctx).await
         }
         (action, _) => {
             let what = format!("a run of this kind cannot do {action:?}");
@@ -71,9 +74,63 @@ fn cancelled() -> StepEnd {
     (Outcome::Cancelled { reason: "stopped by a signal".to_owned() }, Output::Nothing)
 }
 
-fn no_source(step: StepId, member: &MemberName) -> StepEnd {
-    let what = format!("the configuration has no source {member} that could load it; restore it to a directory");
-    (Outcome::Failed { problem: Problem { subject: step.to_string(), what } }, Output::Nothing)
+/// What a restore step is about.
+struct Wanted<'a> {
+    point: &'a OpenedPoint,
+    sources: &'a BTreeMap<MemberName, Arc<dyn Source>>,
+    member: &'a MemberName,
+    select: Vec<String>,
+    to: Destination,
+    overwrite: Overwrite,
+}
+
+async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context) -> StepEnd {
+    // What a step of this run has begun to write is its own.
+    let resumed = run.was_begun(step);
+    let to = match wanted.to {
+        Destination::Directory(path) => {
+            let overwrite = if resumed { Overwrite::InPlace } else { wanted.overwrite };
+            To::Directory { path, select: wanted.select, overwrite }
+        }
+        Destination::System { source, rename } => match wanted.sources.get(&source) {
+            Some(system) => To::System(Arc::clone(system), SystemTarget { overwrite: wanted.overwrite, select: wanted.select, rename }),
+            None => {
+                let what = format!("the configuration has no source {source} to restore into; restore it to a directory");
+                return (Outcome::Failed { problem: Problem { subject: step.to_string(), what } }, Output::Nothing);
+            }
+        },
+    };
+    let (report, written) = mpsc::unbounded_channel();
+    let earlier = Earlier { run: run.id().await, resumed, done: run.written(step).await, report };
+    let journalling = journal_written(&run, step, written);
+    let restoring = restore_member(wanted.point, wanted.member, to, earlier, step.clone(), ctx);
+    let (journalled, restored) = tokio::join!(journalling, restoring);
+    match (restored, journalled) {
+        (Ok(_), Err(error)) => failed(step, &error),
+        (Ok(end), Ok(())) => {
+            end.notes.into_iter().for_each(|note| tell(ctx, note));
+            (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: end.compared })
+        }
+        (Err(RestoreError::Cancelled), _) => cancelled(),
+        (Err(error), _) if error.is_damage() => (failed(step, &error).0, Output::Damaged),
+        (Err(error), _) => failed(step, &error),
+    }
+}
+
+/// Journals, some at a time, which components the target has whole.
+async fn journal_written(run: &Run, step: &StepId, mut written: mpsc::UnboundedReceiver<u32>) -> Result<(), OrchestratorError> {
+    while let Some(first) = written.recv().await {
+        let mut components = vec![first];
+        let more = async {
+            while let Some(next) = written.recv().await {
+                components.push(next);
+            }
+        };
+        // An error means that the time is over, which is what ends a batch.
+        let _over = tokio::time::timeout(WRITTEN_EVERY, more).await;
+        run.checkpoint(step, Output::Written { components }).await?;
+    }
+    Ok(())
 }
 
 fn tell(ctx: &Context, note: Problem) {

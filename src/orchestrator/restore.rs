@@ -1,9 +1,6 @@
 //! One restore from beginning to end, and what is left of one that was interrupted.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     OrchestratorError,
@@ -16,7 +13,7 @@ use super::{
     state::StepState,
 };
 use crate::{
-    model::{Action, Context, MemberName, Outcome, Plan, RunId, Step, StepId},
+    model::{Context, MemberName, Outcome, Plan, RunId, StepId},
     pipeline::MacKey,
     restore::opened::OpenedPoint,
     sources::Source,
@@ -36,7 +33,7 @@ pub struct RestoreTools {
     pub key: MacKey,
 }
 
-/// What came of a restore.
+/// What came of a restore. One that failed or was cancelled can be resumed.
 #[derive(Debug)]
 pub struct RestoreEnd {
     /// The run.
@@ -45,8 +42,6 @@ pub struct RestoreEnd {
     pub outcome: Outcome,
     /// How each step ended, and what it moved.
     pub steps: Vec<(StepId, Outcome, Output)>,
-    /// Steps that handed a stream to a load command: what it made of it was not read back.
-    pub loaded: BTreeSet<StepId>,
 }
 
 /// Runs the plan of a restore.
@@ -94,7 +89,5 @@ async fn execute(run: Arc<Run>, tools: RestoreTools, ctx: &Context) -> Result<Re
         StepState::Ended(outcome, output) => Some((step.id.clone(), outcome.clone(), output.clone())),
         _ => None,
     });
-    let loads = |step: &&Step| matches!(step.action, Action::Restore { directory: None, .. });
-    let loaded = state.plan.steps.iter().filter(loads).map(|step| step.id.clone()).collect();
-    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect(), loaded })
+    Ok(RestoreEnd { run: state.plan.run.clone(), outcome, steps: steps.collect() })
 }

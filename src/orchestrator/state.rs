@@ -140,7 +140,15 @@ impl RunState {
         self.allows(&event)?;
         match event {
             JournalEvent::RunStarted { .. } => {}
-            JournalEvent::Resumed { process } => self.process = process,
+            JournalEvent::Resumed { process } => {
+                self.process = process;
+                // What did not succeed is tried again.
+                for state in self.steps.values_mut() {
+                    if matches!(state, StepState::Ended(Outcome::Failed { .. } | Outcome::Cancelled { .. }, _)) {
+                        *state = StepState::Started;
+                    }
+                }
+            }
             JournalEvent::Checkpoint { step, output } => self.checkpoints.push((step, output)),
             JournalEvent::RunEnded { outcome } => self.ended = Some(outcome),
             JournalEvent::StepStarted { step } => drop(self.steps.insert(step, StepState::Started)),

@@ -1,15 +1,16 @@
 //! Backwards: a manifest leads to maps, maps to packs, packs to what was captured, and that is compared with what was saved.
 //!
 //! `plan` decides what is restored where; `fetch` reads packs, whole or in part, from any location; `maps` reads the lines of a component;
-//! `window` turns lines into reads of packs; `tree` and `stream` write. It must not know how a run is journalled.
+//! `window` turns lines into reads of packs; `tree` and `stream` write; `member` and `system` put components together and read back. It must not know how a run is journalled.
 
 mod error;
 pub mod fetch;
 pub mod maps;
+pub mod member;
 pub mod opened;
 pub mod plan;
-pub mod steps;
 pub mod stream;
+mod system;
 pub mod tree;
 pub mod verify;
 pub mod walk;

@@ -113,6 +113,12 @@ pub enum SourceError {
         /// The last lines of what it said, without secrets.
         stderr: Vec<String>,
     },
+    /// A source that offers no component: a backup of nothing is no success.
+    #[error("there is nothing to capture in this source of kind {kind}")]
+    Nothing {
+        /// The source's kind.
+        kind: &'static str,
+    },
     /// A target that this source cannot write to.
     #[error("a source of kind {kind} cannot be restored {target}")]
     WrongTarget {
@@ -157,6 +163,7 @@ impl SourceError {
             | SourceError::UnsafePath { .. }
             | SourceError::Pattern { .. }
             | SourceError::NoCommand { .. }
+            | SourceError::Nothing { .. }
             | SourceError::WrongTarget { .. } => SourceErrorKind::Usage,
             SourceError::NotEmpty { .. } => SourceErrorKind::Occupied,
             SourceError::Vanished { .. } => SourceErrorKind::Vanished,
@@ -185,6 +192,7 @@ impl SourceError {
             SourceError::Deadline { .. } => Some("raise the source's timeout, or find out what the command waits for"),
             SourceError::EmptyOutput { .. } => Some("let the dump command write to its standard output, or set allow_empty if nothing is right"),
             SourceError::StoppedReading { .. } => Some("check that the load command reads its standard input to the end"),
+            SourceError::Nothing { .. } => Some("check what the configuration includes and excludes, and what its user may see"),
             SourceError::WrongTarget { .. } => Some("restore it to a directory"),
             SourceError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run with the rights to read the source and to write the target")

@@ -205,6 +205,11 @@ pub trait Source: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Whether a component belongs to what the target selects.
+    fn is_selected(&self, _component: &Component, _target: &SystemTarget) -> bool {
+        true
+    }
+
     /// Begins to write a component. Safe to call again for a component that was written in part, or whole without our knowing.
     ///
     /// # Errors

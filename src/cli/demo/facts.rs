@@ -143,7 +143,7 @@ impl Recovered {
     pub(super) fn new(point: &PointRef, manifest: &Point, end: &RestoreEnd) -> Recovered {
         let consistent_from = manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started);
         let member = |(step, _, output): &(crate::model::StepId, crate::model::Outcome, Output)| {
-            let Output::Content { bytes, items, .. } = output else { return None };
+            let Output::Restored { bytes, items, .. } = output else { return None };
             let name = step.as_str().split('/').nth(1)?.to_owned();
             let kind = manifest.members.iter().find(|member| member.name.as_str() == name)?.source.clone();
             Some(RestoredMember { name, kind, step: step.to_string(), bytes: *bytes, items: *items })

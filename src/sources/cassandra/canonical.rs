@@ -22,11 +22,13 @@ pub(super) struct Tally<'a> {
     form: Vec<u8>,
     /// Rows that were seen.
     pub rows: u64,
+    /// Whether there were cells that expire.
+    pub expiring: bool,
 }
 
 impl<'a> Tally<'a> {
     pub(super) fn new(layout: &'a Layout, key: &RowKey) -> Tally<'a> {
-        Tally { layout, digester: key.digester(), partition: None, form: Vec::new(), rows: 0 }
+        Tally { layout, digester: key.digester(), partition: None, form: Vec::new(), rows: 0, expiring: false }
     }
 
     /// Adds a row; cells for which `skip` is true of their form are left out, if they expire.
@@ -61,6 +63,7 @@ impl<'a> Tally<'a> {
 
     fn expiring(&mut self, key: &[u8], parts: &[Part<'_>], skip: &impl Fn(&[u8]) -> bool) {
         for part in parts.iter().filter(|part| part.expires.is_some()) {
+            self.expiring = true;
             expiring_form(&mut self.form, self.layout, key, part);
             if !skip(&self.form) {
                 self.digester.row(&self.form);

@@ -72,6 +72,9 @@ impl Running {
                 return Err(CassandraError::Cluster(format!("there is no keyspace {pattern}, which keyspaces.include names")));
             }
         }
+        if keyspaces.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut notes = Vec::new();
         let mut components = vec![Component { stage: 0, ..Component::single(TABLES, Shape::Stream) }];
         for keyspace in with_rows(config, &keyspaces) {

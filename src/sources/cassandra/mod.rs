@@ -119,6 +119,10 @@ impl Source for CassandraSource {
         Ok(())
     }
 
+    fn is_selected(&self, component: &Component, target: &SystemTarget) -> bool {
+        restore::is_selected(component, target)
+    }
+
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError> {
         match target {
             Target::Directory { path, overwrite } => Ok(Sink::Stream(StreamSink::file(path, &component.name, *overwrite)?)),

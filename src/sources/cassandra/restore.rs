@@ -43,6 +43,15 @@ pub(super) struct Running {
     vanishing: Mutex<BTreeMap<String, Arc<Vanishing>>>,
 }
 
+/// Whether a component belongs to what is asked for. Keyspaces are always created; roles belong to a whole cluster.
+pub(super) fn is_selected(component: &Component, target: &SystemTarget) -> bool {
+    let choice = Choice { select: target.select.clone(), rename: BTreeMap::new() };
+    match Rows::of(component) {
+        Ok(rows) => choice.table(&rows.layout.keyspace, &rows.layout.table),
+        Err(_) => component.name != ROLES || target.select.is_empty(),
+    }
+}
+
 impl Running {
     /// Connects, and checks that nothing is there that a restore would mix with.
     pub(super) async fn begin(config: &CassandraConfig, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<Running, CassandraError> {
@@ -164,14 +173,16 @@ impl Running {
     pub(super) async fn read_back(&self, component: &Component, ctx: &Context) -> Result<Option<RowDigest>, CassandraError> {
         let Some(scan) = self.scan(component, false, ctx)? else { return Ok(None) };
         let vanishing = scan.vanishing.clone();
-        let digest = scan.run(None).await?.digest;
+        let scanned = scan.run(None).await?;
+        let digest = scanned.digest;
         Ok(match vanishing {
             Some(vanishing) if vanishing.overflowed || ctx.clock.now().as_second() > vanishing.since + NEAR => {
-                let what = "too many of its cells expire for its digest to be compared; its rows were written and acknowledged".to_owned();
-                lock(&self.notes).push(Problem { subject: component.name.clone(), what });
+                // More cells than can be remembered may have expired since.
                 None
             }
             Some(vanishing) => Some(digest.plus(vanishing.digest())),
+            // Another process wrote it, and which of its cells have expired is not known.
+            None if scanned.expiring => None,
             None => Some(digest),
         })
     }

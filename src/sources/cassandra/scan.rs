@@ -61,11 +61,13 @@ pub(super) struct Scanned {
     pub rows: u64,
     /// Of the pages.
     pub bytes: u64,
+    /// Whether there were cells that expire.
+    pub expiring: bool,
 }
 
 enum Message {
     Page(Vec<u8>),
-    Done(RowDigest, u64),
+    Done(RowDigest, u64, bool),
     Failed(CassandraError),
 }
 
@@ -79,7 +81,7 @@ impl Scan {
         let mut running: VecDeque<mpsc::Receiver<Message>> = VecDeque::new();
         // Dropping the set ends all that still runs.
         let mut tasks = tokio::task::JoinSet::new();
-        let mut scanned = Scanned { digest: piece.scan.row_key.digester().digest(), rows: 0, bytes: 0 };
+        let mut scanned = Scanned { digest: piece.scan.row_key.digester().digest(), rows: 0, bytes: 0, expiring: false };
         loop {
             while running.len() < AT_A_TIME {
                 let Some(range) = waiting.pop_front() else { break };
@@ -87,7 +89,7 @@ impl Scan {
                 let piece = piece.clone();
                 tasks.spawn(async move {
                     let last = match piece.read(range, &sender).await {
-                        Ok((digest, rows)) => Message::Done(digest, rows),
+                        Ok((digest, rows, expiring)) => Message::Done(digest, rows, expiring),
                         Err(error) => Message::Failed(error),
                     };
                     // Whoever does not listen has ended.
@@ -104,7 +106,8 @@ impl Scan {
                         out.send(page).await.map_err(|_| CassandraError::Cancelled)?;
                     }
                 }
-                Some(Message::Done(more, count)) => {
+                Some(Message::Done(more, count, expiring)) => {
+                    scanned.expiring |= expiring;
                     scanned.digest = scanned.digest.plus(more);
                     scanned.rows += count;
                     running.pop_front();
@@ -124,7 +127,7 @@ struct Piece {
 }
 
 impl Piece {
-    async fn read(&self, range: Range, out: &mpsc::Sender<Message>) -> Result<(RowDigest, u64), CassandraError> {
+    async fn read(&self, range: Range, out: &mpsc::Sender<Message>) -> Result<(RowDigest, u64, bool), CassandraError> {
         let layout = &self.scan.layout;
         let mut tally = Tally::new(layout, &self.scan.row_key);
         let mut state = PagingState::start();
@@ -156,7 +159,7 @@ impl Piece {
                 return Err(CassandraError::Cancelled);
             }
             match next.into_paging_control_flow() {
-                ControlFlow::Break(()) => return Ok((tally.digest(), tally.rows)),
+                ControlFlow::Break(()) => return Ok((tally.digest(), tally.rows, tally.expiring)),
                 ControlFlow::Continue(next) => state = next,
             }
         }

@@ -118,6 +118,18 @@ impl CommandSource {
     }
 }
 
+/// Runs a command to its end; what it writes is not kept.
+///
+/// # Errors
+/// When it cannot be started, takes too long, or its exit status is not 0.
+pub fn run(argv: &[String], timeout: Duration, ctx: &Context) -> Result<(), SourceError> {
+    let source = CommandSource { dump: argv.to_vec(), timeout: Some(timeout), allow_empty: true, ..CommandSource::default() };
+    let mut output = source.dump(ctx)?;
+    // Why it broke off, if so, is for `finish` to say.
+    let _read = io::copy(&mut output, &mut io::sink());
+    output.finish().map(drop)
+}
+
 /// The secret that a file holds.
 fn secret(path: &Path) -> Result<Secret, SourceError> {
     let io_error = |source| SourceError::Io { doing: "read the secret in", path: path.display().to_string(), source };

@@ -1,0 +1,138 @@
+//! Restores one member: its components into a directory, or into the system that a source describes, and compares them with what was saved.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use super::{
+    RestoreError,
+    opened::OpenedPoint,
+    stream::restore_stream,
+    system::restore_system,
+    tree::{Selection, restore_tree},
+};
+use crate::{
+    model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
+    repository::sealed::{SealedComponent, SealedMember},
+    sources::{Shape, Source, StreamSink, SystemTarget},
+};
+
+/// Where a member goes.
+#[derive(Debug)]
+pub enum To {
+    /// A directory.
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Paths inside trees; everything when empty.
+        select: Vec<String>,
+        /// Whether it may hold something.
+        overwrite: Overwrite,
+    },
+    /// The system that a source describes.
+    System(Arc<dyn Source>, SystemTarget),
+}
+
+/// What earlier processes of the same restore have done, and where this one tells what it has.
+#[derive(Debug)]
+pub struct Earlier {
+    /// The same for every process of this restore.
+    pub run: String,
+    /// Whether an earlier one has begun this member.
+    pub resumed: bool,
+    /// Components that were written whole, by their positions in the point.
+    pub done: BTreeSet<u32>,
+    /// Told of each further one.
+    pub report: mpsc::UnboundedSender<u32>,
+}
+
+/// What a restored member amounts to.
+#[derive(Debug)]
+pub struct RestoreEnd {
+    /// How it went, comparison included.
+    pub outcome: Outcome,
+    /// Bytes of content.
+    pub bytes: ByteCount,
+    /// Entries, and one per stream.
+    pub items: u64,
+    /// Bytes fetched from stores, maps included.
+    pub fetched: ByteCount,
+    /// Whether all that was written was read back and compared.
+    pub compared: bool,
+    /// What a person may want to know.
+    pub notes: Vec<Problem>,
+}
+
+/// Restores a member and compares it with the manifest.
+///
+/// # Errors
+/// When it cannot be read or written. What differs afterwards is in the outcome.
+pub async fn restore_member(
+    point: &OpenedPoint,
+    member: &MemberName,
+    to: To,
+    earlier: Earlier,
+    step: StepId,
+    ctx: &Context,
+) -> Result<RestoreEnd, RestoreError> {
+    let sealed = point.member(member)?;
+    let total = sealed.components.iter().map(|component| component.bytes).sum();
+    let progress = Progress::new(Arc::clone(&ctx.observer), step, Some(ByteCount(total)));
+    let before = point.packs.fetched();
+    let mut end = match to {
+        To::Directory { path, select, overwrite } => {
+            let mut end = RestoreEnd::nothing();
+            for component in &sealed.components {
+                end.add(restore_into(point, sealed, component, (&path, overwrite), &select, progress.clone(), ctx).await?);
+            }
+            end
+        }
+        To::System(source, target) => restore_system(point, sealed, source, target, earlier, progress, ctx).await?,
+    };
+    end.fetched = ByteCount(point.packs.fetched() - before);
+    Ok(end)
+}
+
+/// Restores a component into a directory: a tree becomes its contents, of several each in a folder of its own; a stream becomes a file.
+async fn restore_into(
+    point: &OpenedPoint,
+    member: &SealedMember,
+    component: &SealedComponent,
+    (path, overwrite): (&std::path::Path, Overwrite),
+    select: &[String],
+    progress: Progress,
+    ctx: &Context,
+) -> Result<RestoreEnd, RestoreError> {
+    let packs = &point.packs;
+    match component.shape {
+        Shape::Tree => {
+            let path = if member.components.len() > 1 { path.join(&component.name) } else { path.to_owned() };
+            let done = restore_tree(component, &Selection::new(select), &path, overwrite, packs, progress, ctx).await?;
+            let (bytes, items) = (ByteCount(done.bytes), done.items);
+            Ok(RestoreEnd { outcome: done.outcome, bytes, items, notes: done.notes, ..RestoreEnd::nothing() })
+        }
+        Shape::Stream => {
+            let sink = StreamSink::file(path, &component.name, overwrite)?;
+            let bytes = restore_stream(component, sink, packs, progress, ctx).await?;
+            Ok(RestoreEnd { bytes: ByteCount(bytes), items: 1, ..RestoreEnd::nothing() })
+        }
+    }
+}
+
+impl RestoreEnd {
+    pub(super) fn nothing() -> RestoreEnd {
+        RestoreEnd { outcome: Outcome::Succeeded, bytes: ByteCount(0), items: 0, fetched: ByteCount(0), compared: true, notes: Vec::new() }
+    }
+
+    fn add(&mut self, other: RestoreEnd) {
+        self.bytes = ByteCount(self.bytes.0 + other.bytes.0);
+        self.items += other.items;
+        self.compared &= other.compared;
+        self.notes.extend(other.notes);
+        match (&mut self.outcome, other.outcome) {
+            (Outcome::Incomplete { missing }, Outcome::Incomplete { missing: more }) => missing.extend(more),
+            (outcome @ Outcome::Succeeded, other) => *outcome = other,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Restores a member into the system that a source describes: stage by stage, several components at a time, and reads it back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    RestoreError,
+    member::{Earlier, RestoreEnd},
+    opened::OpenedPoint,
+    stream::restore_stream,
+};
+use crate::{
+    model::{ByteCount, Context, Outcome, Problem, Progress},
+    repository::sealed::{SealedComponent, SealedMember},
+    sources::{Component, Loading, RowKey, Sink, Source, SourceError, StreamSink, SystemTarget, Target},
+};
+
+/// Components that are written at a time at most.
+const LANES_MAX: usize = 8;
+/// Differences that are named; more are counted.
+const DIFFERENCES_MAX: usize = 1000;
+
+/// A component, with its position in the point.
+type Numbered<'a> = (u32, &'a SealedComponent);
+
+struct Restoring<'a> {
+    point: &'a OpenedPoint,
+    source: Arc<dyn Source>,
+    target: SystemTarget,
+    lanes: usize,
+    ctx: &'a Context,
+}
+
+/// Restores what is selected of a member. What is there afterwards is compared row by row where the source can read it back.
+pub(super) async fn restore_system(
+    point: &OpenedPoint,
+    member: &SealedMember,
+    source: Arc<dyn Source>,
+    target: SystemTarget,
+    earlier: Earlier,
+    progress: Progress,
+    ctx: &Context,
+) -> Result<RestoreEnd, RestoreError> {
+    let lanes = source.lanes().clamp(1, LANES_MAX);
+    let restoring = Restoring { point, source, target, lanes, ctx };
+    let chosen = restoring.chosen(member)?;
+    let row_key = member.row_key.unwrap_or_else(|| RowKey::from_bytes([0; 32]));
+    let done: BTreeSet<String> = chosen.iter().filter(|(number, _)| earlier.done.contains(number)).map(|(_, c)| c.name.clone()).collect();
+    let loading = Loading {
+        components: chosen.iter().map(|(_, component)| component.component()).collect(),
+        done,
+        resumed: earlier.resumed,
+        row_key,
+        run: earlier.run.clone(),
+    };
+    let target = restoring.target.clone();
+    restoring.call(move |source, ctx| source.begin(&loading, &target, ctx)).await?;
+    let stages: BTreeMap<u8, Vec<Numbered<'_>>> = chosen.iter().fold(BTreeMap::new(), |mut stages, component| {
+        stages.entry(component.1.stage).or_insert_with(Vec::new).push(*component);
+        stages
+    });
+    for components in stages.into_values() {
+        let left = components.into_iter().filter(|(number, _)| !earlier.done.contains(number));
+        let written = stream::iter(left).map(|(number, component)| {
+            let (restoring, progress, report) = (&restoring, progress.clone(), &earlier.report);
+            async move {
+                restoring.write(component, progress).await?;
+                // Nobody listens any more only when the journal is lost, and then the run ends.
+                let _told = report.send(number);
+                Ok::<_, RestoreError>(())
+            }
+        });
+        written.buffer_unordered(lanes).try_collect::<()>().await?;
+    }
+    let mut notes = restoring.call(|source, ctx| source.end(ctx)).await?;
+    notes.extend(member.notes.iter().cloned());
+    let (differences, compared) = restoring.compare(&chosen).await?;
+    Ok(RestoreEnd {
+        outcome: if differences.is_empty() { Outcome::Succeeded } else { Outcome::Incomplete { missing: differences } },
+        bytes: ByteCount(chosen.iter().map(|(_, component)| component.bytes).sum()),
+        items: chosen.iter().map(|(_, component)| component.rows.map_or(1, |rows| rows.rows)).sum(),
+        compared,
+        notes,
+        ..RestoreEnd::nothing()
+    })
+}
+
+impl Restoring<'_> {
+    /// The components that the target asks for, in the order of their stages.
+    fn chosen<'m>(&self, member: &'m SealedMember) -> Result<Vec<Numbered<'m>>, RestoreError> {
+        let mut chosen: Vec<Numbered<'m>> = (0..).zip(&member.components).collect();
+        chosen.retain(|(_, component)| self.source.is_selected(&component.component(), &self.target));
+        chosen.sort_by_key(|(_, component)| component.stage);
+        match chosen.is_empty() {
+            true => Err(RestoreError::Absent { what: "object", name: self.target.select.join(", ") }),
+            false => Ok(chosen),
+        }
+    }
+
+    /// Calls the source on a thread that may block.
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Source, &Context) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, RestoreError> {
+        let (source, ctx) = (Arc::clone(&self.source), self.ctx.clone());
+        let called = tokio::task::spawn_blocking(move || work(source.as_ref(), &ctx)).await;
+        Ok(called.map_err(|_| RestoreError::TornDown)??)
+    }
+
+    async fn write(&self, sealed: &SealedComponent, progress: Progress) -> Result<(), RestoreError> {
+        if self.ctx.cancel.is_draining() {
+            return Err(RestoreError::Cancelled);
+        }
+        let (component, target) = (sealed.component(), Target::System(self.target.clone()));
+        match self.call(move |source, ctx| source.sink(&component, &target, ctx)).await? {
+            Sink::Stream(sink) => restore_stream(sealed, sink, &self.point.packs, progress, self.ctx).await.map(drop),
+            Sink::Tree(_) => Err(RestoreError::Usage(format!("{} was a stream and is configured as a tree", sealed.name))),
+        }
+    }
+
+    /// What differs between the target and the point, and whether everything was compared.
+    async fn compare(&self, chosen: &[Numbered<'_>]) -> Result<(Vec<Problem>, bool), RestoreError> {
+        let with_rows = chosen.iter().filter_map(|(_, component)| Some((*component, component.rows?)));
+        let checks = stream::iter(with_rows).map(|(sealed, saved)| async move {
+            let component = sealed.component();
+            match self.call(move |source, ctx| source.read_back(&component, ctx)).await? {
+                None => Ok((Vec::new(), false)),
+                Some(found) if found == saved => Ok((Vec::new(), true)),
+                Some(found) => {
+                    let what =
+                        format!("{} rows with the digest {} were saved, and {} with {} are there", saved.rows, saved.sum, found.rows, found.sum);
+                    let mut differences = vec![Problem { subject: sealed.name.clone(), what }];
+                    differences.extend(self.differences(sealed).await?);
+                    Ok::<_, RestoreError>((differences, true))
+                }
+            }
+        });
+        let checked: Vec<(Vec<Problem>, bool)> = checks.buffer_unordered(self.lanes).try_collect().await?;
+        let compared = !checked.is_empty() && checked.iter().all(|(_, compared)| *compared);
+        let mut differences: Vec<Problem> = checked.into_iter().flat_map(|(differences, _)| differences).collect();
+        if differences.len() > DIFFERENCES_MAX {
+            let what = format!("{} further differences", differences.len() - DIFFERENCES_MAX);
+            differences.truncate(DIFFERENCES_MAX);
+            differences.push(Problem { subject: "the member".to_owned(), what });
+        }
+        Ok((differences, compared))
+    }
+
+    /// Reads the component once more from the repository and lets the source say which rows differ.
+    async fn differences(&self, sealed: &SealedComponent) -> Result<Vec<Problem>, RestoreError> {
+        let pipe = |source| SourceError::Io { doing: "make", path: "a pipe".to_owned(), source };
+        let (mut saved, writer) = io::pipe().map_err(pipe)?;
+        let component: Component = sealed.component();
+        let finding = self.call(move |source, ctx| source.differences(&component, &mut saved, ctx));
+        let quiet = Progress::new(Arc::new(crate::model::Quiet), crate::model::step_id(&["compare"]), None);
+        let reading = restore_stream(sealed, StreamSink::new(writer, || Ok(())), &self.point.packs, quiet, self.ctx);
+        // Once enough is found the reader goes, and the writing end breaks.
+        let (found, _read) = tokio::join!(finding, reading);
+        found
+    }
+}
