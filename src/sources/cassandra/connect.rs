@@ -1,7 +1,9 @@
 //! A session with a cluster, and what is known of its nodes. Every request goes through [`Cluster`], which bounds waits and tries.
 
 use std::{
+    net::IpAddr,
     ops::ControlFlow,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,6 +11,7 @@ use scylla::{
     client::{execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
     errors::{DbError, ExecutionError, PrepareError, RequestAttemptError},
     frame::types::Consistency,
+    policies::load_balancing::{LoadBalancingPolicy, NodeIdentifier, SingleTargetLoadBalancingPolicy},
     response::{PagingState, query_result::QueryRowsResult},
     serialize::row::SerializeRow,
     statement::{Statement, prepared::PreparedStatement},
@@ -50,7 +53,6 @@ pub(super) struct Node {
     pub address: String,
     pub datacentre: String,
     pub release: String,
-    pub schema: Option<String>,
 }
 
 /// A session and what is known of the cluster.
@@ -128,30 +130,37 @@ fn consistency(level: CassandraConsistency) -> Consistency {
     }
 }
 
-/// The node that answers first, then those that it knows.
+/// A node, then those that it knows: both asked of the same one, because each has a list of its own.
 async fn nodes(session: &Session) -> Result<Vec<Node>, CassandraError> {
-    let asked = |error: String| CassandraError::Cluster(format!("cannot ask which nodes there are: {error}"));
+    let mut last = "no node was found".to_owned();
+    for node in session.get_cluster_state().get_nodes_info() {
+        let only = SingleTargetLoadBalancingPolicy::new(NodeIdentifier::Node(node.clone()), None);
+        match nodes_of(session, only).await {
+            Ok(nodes) if !nodes.is_empty() => return Ok(nodes),
+            Ok(_) => last = "no node says where it is".to_owned(),
+            Err(error) => last = error,
+        }
+    }
+    Err(CassandraError::Cluster(format!("cannot ask which nodes there are: {last}")))
+}
+
+async fn nodes_of(session: &Session, only: Arc<dyn LoadBalancingPolicy>) -> Result<Vec<Node>, String> {
     let mut nodes = Vec::new();
     for (table, address) in [("local", "broadcast_address"), ("peers", "peer")] {
-        let text = format!("SELECT {address}, data_center, release_version, schema_version FROM system.{table}");
-        let rows = session
-            .query_unpaged(text, ())
-            .await
-            .map_err(|error| asked(error.to_string()))?
-            .into_rows_result()
-            .map_err(|error| asked(error.to_string()))?;
-        for row in
-            rows.rows::<(Option<std::net::IpAddr>, Option<String>, Option<String>, Option<CqlValue>)>().map_err(|error| asked(error.to_string()))?
-        {
-            let (address, datacentre, release, schema) = row.map_err(|error| asked(error.to_string()))?;
+        let mut statement = Statement::new(format!("SELECT {address}, data_center, release_version FROM system.{table}"));
+        statement.set_load_balancing_policy(Some(only.clone()));
+        let result = session.query_unpaged(statement, ()).await.map_err(|error| error.to_string())?;
+        let rows = result.into_rows_result().map_err(|error| error.to_string())?;
+        for row in rows.rows::<(Option<IpAddr>, Option<String>, Option<String>)>().map_err(|error| error.to_string())? {
+            let (address, datacentre, release) = row.map_err(|error| error.to_string())?;
             let address = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
             // A row of a node that has long gone has nothing but its address.
             if let (Some(datacentre), Some(release)) = (datacentre, release) {
-                nodes.push(Node { address, datacentre, release, schema: schema.and_then(|id| id.as_uuid()).map(|id| id.to_string()) });
+                nodes.push(Node { address, datacentre, release });
             }
         }
     }
-    if nodes.is_empty() { Err(asked("no node says where it is".to_owned())) } else { Ok(nodes) }
+    Ok(nodes)
 }
 
 /// Which refusal it was; drivers and TLS libraries tell it in words only.
@@ -251,7 +260,10 @@ impl Cluster {
                     |_| async { self.session.query_single_page(statement.clone(), &values, state.clone()).await },
                 )
                 .await?;
-            rows.add(result.into_rows_result().map_err(|error| unexpected(text, error))?, text)?;
+            // A list of nothing comes as no rows at all.
+            if result.is_rows() {
+                rows.add(result.into_rows_result().map_err(|error| unexpected(text, error))?, text)?;
+            }
             match next.into_paging_control_flow() {
                 ControlFlow::Break(()) => return Ok(rows),
                 ControlFlow::Continue(next) => state = next,

@@ -22,7 +22,9 @@ const BUILD: Duration = Duration::from_secs(3600);
 /// Creates keyspaces, types, functions and tables; tables that are there must be the same, and are emptied in place.
 pub(super) async fn tables(cluster: &Cluster, schema: &Schema, choice: &Choice, overwrite: Overwrite) -> Result<Vec<Problem>, CassandraError> {
     let there = |wanted: &&String| match wanted.split_once('.') {
-        Some((keyspace, table)) => schema.keyspaces.iter().any(|there| there.name == keyspace && there.tables.iter().any(|there| there.name == table)),
+        Some((keyspace, table)) => {
+            schema.keyspaces.iter().any(|there| there.name == keyspace && there.tables.iter().any(|there| there.name == table))
+        }
         None => schema.keyspaces.iter().any(|there| there.name == **wanted),
     };
     if let Some(unknown) = choice.select.iter().find(|wanted| !there(wanted)) {
