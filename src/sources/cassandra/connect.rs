@@ -109,10 +109,11 @@ pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result
         let known: Vec<&str> = nodes.iter().map(|node| node.datacentre.as_str()).collect();
         return Err(CassandraError::Cluster(format!("the cluster has no datacentre {datacentre:?}; its nodes are in {}", known.join(", "))));
     }
-    let versions: Option<Vec<Version>> = nodes.iter().map(|node| Version::parse(&node.release)).collect();
-    let version = versions
-        .and_then(|versions| versions.into_iter().min())
-        .ok_or_else(|| CassandraError::Cluster("a node does not tell its release".to_owned()))?;
+    let mut version = Version(u32::MAX, 0);
+    for node in &nodes {
+        let unknown = || CassandraError::Cluster(format!("the node {} has the release {:?}, which is not understood", node.address, node.release));
+        version = version.min(Version::parse(&node.release).ok_or_else(unknown)?);
+    }
     session = build(version >= Version::SYSTEM_SCHEMA, Some(&datacentre))?.build().await.map_err(refused)?;
     let seen = session.get_cluster_state().get_nodes_info().len();
     if seen != nodes.len() {
