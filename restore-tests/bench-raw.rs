@@ -1,7 +1,7 @@
 //! The raw limit: what the pipeline's stages reach on this machine without a repository around them. The benchmarks compare with it.
 //!
 //!     bench-raw backup  SOURCE PACKS THREADS    read, chunk, hash, compress, verify, encrypt, hash, write packs
-//!     bench-raw restore PACKS TARGET THREADS    read packs, hash, decrypt, decompress, hash, write files
+//!     bench-raw restore PACKS TARGET THREADS    read packs, decrypt, decompress, write files, read them back, hash
 //!     bench-raw stages  FILE                    each stage alone, on one thread
 //!
 //! SOURCE is a directory of files. A file is the work of one thread, so threads help as far as there are files.
@@ -9,7 +9,8 @@
 
 use std::{
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::Write,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -27,8 +28,13 @@ use hourglass::{
         pack::PACK_TARGET,
         seal, sha256,
     },
+    repository::map,
+    restore::{RestoreError, fetch::Frames, walk::FrameWalk},
 };
 use serde::{Deserialize, Serialize};
+
+/// Bytes that are read back and hashed at once, as the product does.
+const READ_BACK: usize = 256 << 10;
 
 /// Where a file's bytes went.
 #[derive(Serialize, Deserialize)]
@@ -175,15 +181,22 @@ fn restore(packs: &Path, target: &Path, threads: usize) -> Result<u64> {
     let identity: VaultIdentity = fs::read_to_string(packs.join("identity"))?.parse()?;
     let files: Vec<Stored> = serde_json::from_slice(&fs::read(packs.join("map.json"))?)?;
     let work = |(): &mut (), file: &Stored| {
-        let mut out = BufWriter::with_capacity(1, File::create_new(target.join(&file.name))?);
-        let mut content = Sha256Hasher::new();
-        for run in &file.runs {
-            let name = run.pack.context("a run without a pack")?;
-            let pack = OpenPack::open(&fs::read(packs.join(format!("{name}.age")))?, name, &identity)?;
-            pack.decode_each(run.place, run.plain, |plain| -> Result<()> {
-                content.update(plain);
-                Ok(out.write_all(plain)?)
-            })?;
+        let mut out = File::options().read(true).write(true).create_new(true).open(target.join(&file.name))?;
+        let (mut content, mut buffer, mut at) = (Sha256Hasher::new(), vec![0; READ_BACK], 0);
+        for Run { pack, place, plain } in &file.runs {
+            let pack = pack.context("a run without a pack")?;
+            let sealed = fs::read(packs.join(format!("{pack}.age")))?;
+            let frames = Frames::Whole(OpenPack::open_unproved(sealed.into(), &identity)?);
+            let run = map::Run { pack, offset: place.offset, length: place.length, skip: 0, size: *plain };
+            let write = |plain: &[u8]| out.write_all(plain).map_err(|error| RestoreError::Usage(error.to_string()));
+            FrameWalk::new(&frames)?.run(&run, write)?;
+            let end = at + plain;
+            while at < end {
+                let part = buffer.len().min((end - at) as usize);
+                out.read_exact_at(&mut buffer[..part], at)?;
+                content.update(&buffer[..part]);
+                at += part as u64;
+            }
         }
         ensure!(content.finish() == file.sha256, "{} came back different", file.name);
         Ok(())

@@ -29,15 +29,15 @@ fn hasty() -> Budget {
 }
 
 /// A number that looks random and follows from its arguments.
-fn dice(seed: u64, operation: &Operation) -> u64 {
+pub fn dice(seed: u64, number: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(&operation.number.to_le_bytes());
+    hasher.update(&seed.to_le_bytes()).update(&number.to_le_bytes());
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().unwrap())
 }
 
 /// Every transient fault there is, by turns, in a quarter of the requests.
-fn weather(inner: Arc<dyn ObjectStore>, seed: u64) -> Arc<dyn ObjectStore> {
-    let script = move |operation: &Operation| match dice(seed, operation) % 32 {
+pub fn weather(inner: Arc<dyn ObjectStore>, seed: u64, budget: Budget) -> Arc<dyn ObjectStore> {
+    let script = move |operation: &Operation| match dice(seed, operation.number) % 32 {
         0 | 1 => Fault::Unavailable,
         2 => Fault::Throttled,
         3 | 4 => Fault::LostAcknowledgement,
@@ -47,7 +47,7 @@ fn weather(inner: Arc<dyn ObjectStore>, seed: u64) -> Arc<dyn ObjectStore> {
         8..=15 if operation.kind == OperationKind::List => Fault::StaleList(Timestamp::now() - jiff::SignedDuration::from_millis(200)),
         _ => Fault::None,
     };
-    Arc::new(Retry::new(Arc::new(Faults::new(inner, script)), hasty(), seed))
+    Arc::new(Retry::new(Arc::new(Faults::new(inner, script)), budget, seed))
 }
 
 fn change(world: &World, round: u64) {
@@ -57,30 +57,31 @@ fn change(world: &World, round: u64) {
     std::fs::write(world.dump(), noise(round / 2, 300_000)).unwrap();
 }
 
-async fn survives_weather(seed: u64) {
-    let world = World::new();
-    fill(&world.tree(), &world.dump(), 24);
-    let plain = world.stores();
-    let stores = Stores { data: weather(plain.data, seed), control: weather(plain.control, seed + 1000) };
+/// Three backups of what lies in `source` go through `stores`; then each point is restored from there, and from the stores as they are.
+pub async fn survives(source: &World, world: &World, stores: &Stores, why: &str) {
     let mut expected = Vec::new();
     for round in 0..3 {
-        change(&world, round);
-        let end = world.back_up("daily", &stores, i64::try_from(round).unwrap() * 10).await.unwrap();
-        assert!(end.outcome.is_success(), "seed {seed}: {:?}", end.outcome);
-        expected.push((end.entry.unwrap(), world.present("daily")));
+        change(source, round);
+        let end = world.back_up("daily", stores, i64::try_from(round).unwrap() * 10).await.unwrap();
+        assert!(end.outcome.is_success(), "{why}: {:?}", end.outcome);
+        expected.push((end.entry.unwrap(), source.present("daily")));
     }
     let points: Vec<_> = world.points("daily").await.into_iter().map(|(number, _)| number).collect();
-    assert_eq!(points, expected.iter().map(|(number, _)| *number).collect::<Vec<_>>(), "seed {seed}");
+    assert_eq!(points, expected.iter().map(|(number, _)| *number).collect::<Vec<_>>(), "{why}");
     for (number, snapshot) in &expected {
-        assert_same(&world.restored("daily", *number, &stores.data).await, snapshot, &format!("seed {seed}"));
-        assert_same(&world.restored("daily", *number, &world.stores().data).await, snapshot, &format!("seed {seed}"));
+        assert_same(&world.restored("daily", *number, &stores.data).await, snapshot, why);
+        assert_same(&world.restored("daily", *number, &world.stores().data).await, snapshot, why);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_in_bad_weather_loses_and_doubles_nothing() {
     for seed in 1..=8 {
-        survives_weather(seed).await;
+        let world = World::new();
+        fill(&world.tree(), &world.dump(), 24);
+        let plain = world.stores();
+        let stores = Stores { data: weather(plain.data, seed, hasty()), control: weather(plain.control, seed + 1000, hasty()) };
+        survives(&world, &world, &stores, &format!("seed {seed}")).await;
     }
 }
 

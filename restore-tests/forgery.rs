@@ -7,7 +7,7 @@ use hourglass::{
     backup::Checkpoint,
     model::{ByteCount, EpochId, RunId, Sha256, StepId, SystemClock, Timestamp},
     orchestrator::{backup::plan_backup, journal::Journal, output::Output, process::Process, runs, state::JournalEvent},
-    pipeline::{MacKey, VaultIdentity, seal, sha256},
+    pipeline::{FrameEncoder, MacKey, VaultIdentity, decode_frames, frame::Frames, open, seal, sha256},
     repository::{
         index::{Fragment, Place},
         keys::SigningKey,
@@ -15,12 +15,13 @@ use hourglass::{
         packlist::PackInfo,
         record::{Body, Expire, ExpiredPoint, Mark, Writer, append},
     },
+    restore::fetch::Location,
     storage::{ObjectStore, Put, PutOptions},
 };
 
 use crate::crash::{
-    snapshot::{assert_same, fill, noise},
-    world::{World, context, packed, tick},
+    snapshot::{assert_same, fill, noise, snapshot},
+    world::{PACK, World, context, packed, tick},
 };
 
 async fn put(store: &Arc<dyn ObjectStore>, key: hourglass::model::ObjectKey, body: Bytes) {
@@ -105,6 +106,69 @@ async fn a_journal_without_our_mac_is_not_taken_over() {
     assert_same(&world.restored("weekly", end.entry.unwrap(), &world.stores().data).await, &expected, "after the forgery");
     let listed = world.hourglass(&["runs", "list"], 0);
     assert!(listed.contains("unreadable"), "{listed}");
+}
+
+/// What somebody who knows the vault's public key can put in a pack's place: it decrypts and decodes, with other content of the same lengths.
+fn forge(pack: &Path, vault: &VaultIdentity) {
+    let plain = open(vault, &fs::read(pack).unwrap()).unwrap();
+    let (mut encoder, mut forged) = (FrameEncoder::new(3).unwrap(), Vec::new());
+    for frame in Frames(&plain) {
+        let ((frame, size), mut content) = (frame.unwrap(), Vec::new());
+        decode_frames(frame, size, &mut content).unwrap();
+        content.iter_mut().for_each(|byte| *byte ^= 0x55);
+        let other = encoder.encode(&content).unwrap();
+        forged.extend_from_slice(if other.len() == frame.len() { &other } else { frame });
+    }
+    assert!(forged != plain, "nothing of it could be forged");
+    fs::write(pack, seal(&[&vault.recipient()], &forged).unwrap()).unwrap();
+}
+
+fn flip(pack: &Path) {
+    let mut bytes = fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(pack, bytes).unwrap();
+}
+
+/// Packs of frames that can be forged: those of maps are compressed.
+fn data_packs(world: &World, vault: &VaultIdentity) -> Vec<std::path::PathBuf> {
+    let is_data = |pack: &std::path::PathBuf| {
+        let plain = open(vault, &fs::read(pack).unwrap()).unwrap();
+        plain.len() as u64 > PACK / 2
+    };
+    files(&world.root.join("repository/weekly@main/1/packs")).into_iter().filter(is_data).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_is_forged_or_damaged_at_one_location_is_read_at_the_next_and_never_restored_as_good() {
+    let world = World::new();
+    fill(&world.tree(), &world.dump(), 12);
+    fs::write(world.tree().join("long"), noise(77, 300_000)).unwrap();
+    let expected = world.present("weekly");
+    let number = world.point("weekly", 0).await;
+    let good = world.copy(true);
+    let stores = world.stores();
+    let vault = world.open("weekly", number, &stores.data).await.packs.vault;
+    for harm in [forge as fn(&Path, &VaultIdentity), |pack, _| flip(pack)] {
+        let packs = data_packs(&good, &vault);
+        assert!(packs.len() > 3, "{}", packs.len());
+        for pack in packs {
+            let here = world.root.join(pack.strip_prefix(&good.root).unwrap());
+            fs::copy(&pack, &here).unwrap();
+            harm(&here, &vault);
+        }
+        let target = tempfile::tempdir().unwrap();
+        let alone = world.restore("weekly", number, &target.path().join("alone"), &stores).await;
+        let why = format!("{alone:?}");
+        assert!(!alone.is_ok_and(|end| end.outcome.is_success()), "restored from nothing but a harmed copy");
+        assert!(why.contains("packs/") && why.contains("SHA-256"), "{why}");
+        let mut opened = world.open("weekly", number, &stores.data).await;
+        opened.packs.locations.push(Location { name: "other".to_owned(), store: good.store("repository") });
+        let all = target.path().join("all");
+        let end = world.restore_opened(opened, &all, &stores).await.unwrap();
+        assert!(end.outcome.is_success(), "{:?}", end.outcome);
+        assert_same(&snapshot(&all), &expected, "from the good copy");
+    }
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -3,6 +3,7 @@
 
 mod byhand;
 mod cassandra;
+mod churn;
 mod cli;
 mod clouds;
 mod concurrent;
@@ -13,12 +14,18 @@ mod docs;
 mod faults;
 mod fixtures;
 mod forgery;
+mod fuzz;
 mod histories;
 mod lab;
 mod paused;
 mod postgres;
+mod pruned;
+mod regions;
 mod secrets;
 mod servers;
+mod signers;
 mod site;
 mod stores;
 mod tidy;
+mod weather;
+mod wire;

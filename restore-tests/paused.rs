@@ -14,13 +14,13 @@ use crate::site::Site;
 fn site(dump: &str, pause: &str) -> Site {
     let site = Site::in_directories();
     site.run(&["init", "--write"], 0);
-    site.run(&["keys", "prove"], 0);
     let told = |what: &str, then: &str| format!("[sh, -c, {:?}]", format!("echo {what} >> {}; {then}", site.path("told").display()));
     let dump = |name| format!("  {name}: {{ command: {{ dump: {}, load: [cat] }} }}\n", told("dump", dump));
     site.configure(&format!("sources:\n{}{}", dump("one"), dump("two")));
     let (command, resume) = (told("pause", "true"), told("resume", "true"));
     site.configure("policies:\n  p:\n    members: { one: required, two: required }\n");
     site.configure(&format!("    pause: {{ command: {command}, resume: {resume}, {pause} }}\n"));
+    site.run(&["keys", "prove"], 0);
     site
 }
 

@@ -147,7 +147,7 @@ fn a_database_of_odd_types_comes_back_in_another_database() {
     let site = site(&from, &to);
     assert!(site.run(&["backup", "both", "--quiet"], 0).contains("is complete"));
     let text = site.run(&["restore", "both", "database", "--in-place", "database", "--quiet"], 0);
-    assert!(text.contains("was restored; streams arrived whole"), "{text}");
+    assert!(text.contains("was restored; what was loaded arrived whole"), "{text}");
     for question in QUESTIONS {
         let answer = from.sql(question);
         assert!(!answer.trim().is_empty(), "{question}");

@@ -57,6 +57,8 @@ const EDITS: &[(&str, &str, &str)] = &[
     ("control is locked", "control: { url: /srv/control }", "control: { url: s3://c, lock: governance }"),
     ("no control", "control: { url: /srv/control }\n", ""),
     ("no capture key", "capture_key_file: capture.key\n", ""),
+    ("unknown consistency", "load: [load-it]", "load: [load-it]\n      consistency: snapshoot"),
+    ("allow_unread is a word", "load: [load-it]", "load: [load-it]\n      allow_unread: sometimes"),
     ("source without kind", "{ files: { path: /srv/events } }", "{}"),
     ("source with two kinds", "    command:", "    files: { path: /x }\n    command:"),
     ("source of unknown kind", "{ files: { path: /srv/events } }", "{ file: { path: /srv/events } }"),

@@ -83,11 +83,8 @@ async fn first_backup(death: fn(u64) -> Death) -> Sum {
     kill_everywhere(&world, "daily", death, &[], whole).await
 }
 
-async fn second_backup(death: fn(u64) -> Death) -> Sum {
-    let world = World::new();
-    fill(&world.tree(), &world.dump(), 40);
-    let number = world.point("daily", 0).await;
-    let before = vec![(number, world.present("daily"))];
+/// Every second file is another, and one is gone.
+pub fn change_half(world: &World) {
     tick();
     let mut names: Vec<_> = fs::read_dir(world.tree()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     names.sort();
@@ -95,6 +92,14 @@ async fn second_backup(death: fn(u64) -> Death) -> Sum {
         fs::write(name, noise(1000 + i as u64, 12 << 10)).unwrap();
     }
     fs::remove_file(&names[1]).unwrap();
+}
+
+async fn second_backup(death: fn(u64) -> Death) -> Sum {
+    let world = World::new();
+    fill(&world.tree(), &world.dump(), 40);
+    let number = world.point("daily", 0).await;
+    let before = vec![(number, world.present("daily"))];
+    change_half(&world);
     let uninterrupted = world.copy(true);
     uninterrupted.point("daily", 50).await;
     let lineage = world.lineage("daily");

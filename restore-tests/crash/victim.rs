@@ -12,24 +12,26 @@ use std::{
     time::Duration,
 };
 
-use hourglass::model::EntryNumber;
+use hourglass::{model::EntryNumber, storage::Operation};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::{
     tap::{Hook, When, tapped},
-    world::World,
+    world::{Stores, World},
 };
 
 const ORDER: &str = "HOURGLASS_TEST_VICTIM";
 
 /// Where the process is killed: requests to data store and control store are counted together, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Death {
     /// Before the request of this number leaves.
     BeforeRequest(u64),
     /// After the writing request of this number took effect.
     AfterWrite(u64),
+    /// Before or after the request of this number among those of one [`kind`].
+    AtKind { kind: String, number: u64, after: bool },
     /// Not at all.
     Never,
 }
@@ -39,6 +41,7 @@ pub enum Death {
 pub enum Work {
     Backup { policy: String },
     Restore { policy: String, number: EntryNumber, target: PathBuf },
+    Copy { policy: String },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,12 +89,22 @@ fn fate(order: &Order, output: Output) -> Fate {
     }
 }
 
+/// What is asked of which kind of object.
+pub fn kind(operation: &Operation) -> String {
+    let mut parts = operation.key.split('/');
+    let first = parts.next().unwrap_or_default();
+    let of = if first.contains('@') { parts.nth(1).unwrap_or_default() } else { first };
+    format!("{:?} {of}", operation.kind)
+}
+
 fn killer(death: Death) -> Hook {
-    let writes = Arc::new(AtomicU64::new(0));
+    let counted = Arc::new(AtomicU64::new(0));
+    let is_reached = move |number: &u64| counted.fetch_add(1, Ordering::SeqCst) + 1 == *number;
     Arc::new(move |when, operation| {
-        let is_due = match death {
-            Death::BeforeRequest(number) => when == When::Before && operation.number == number,
-            Death::AfterWrite(number) => when == When::After && operation.kind.is_write() && writes.fetch_add(1, Ordering::SeqCst) + 1 == number,
+        let is_due = match &death {
+            Death::BeforeRequest(number) => when == When::Before && operation.number == *number,
+            Death::AfterWrite(number) => when == When::After && operation.kind.is_write() && is_reached(number),
+            Death::AtKind { kind: of, number, after } => (when == When::After) == *after && kind(&operation) == *of && is_reached(number),
             Death::Never => false,
         };
         if is_due {
@@ -106,11 +119,15 @@ fn killer(death: Death) -> Hook {
 async fn obeys_and_dies() {
     let Ok(order) = env::var(ORDER) else { return };
     let Order { root, ahead, work, death } = serde_json::from_str(&order).unwrap();
-    let world = World::at(&root);
-    let stores = tapped(&world.stores(), killer(death));
+    let world = World::at(&root).reconnected().await;
+    let stores = tapped(&world.stores(), killer(death.clone()));
     let outcome = match work {
         Work::Backup { policy } => world.back_up(&policy, &stores, ahead).await.unwrap().outcome,
         Work::Restore { policy, number, target } => world.restore(&policy, number, &target, &stores).await.unwrap().outcome,
+        Work::Copy { policy } => {
+            let between = tapped(&Stores { data: world.store("repository"), control: world.store("other") }, killer(death));
+            world.copy_to_other(&policy, &*between.data, &*between.control).await
+        }
     };
     assert!(outcome.is_success(), "{outcome:?}");
 }

@@ -1,6 +1,7 @@
 //! A small installation of its own in a folder: configuration, keys, repository, control store and the data to protect.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -21,6 +22,8 @@ use hourglass::{
     repository::{
         keys::{CaptureFile, IdentityFile, OperatorFile, vault},
         record::{Point, Record},
+        repo::RepoFile,
+        trust::TrustChain,
     },
     restore::{
         RestoreError,
@@ -84,6 +87,8 @@ pub struct Stores {
 pub struct World {
     pub root: PathBuf,
     _folder: Option<TempDir>,
+    /// Stores that are not folders below the root.
+    pub elsewhere: BTreeMap<String, Arc<dyn ObjectStore>>,
 }
 
 /// In memory where there is room: nothing here outlives the test.
@@ -98,7 +103,7 @@ fn pristine() -> &'static World {
     static PRISTINE: OnceLock<World> = OnceLock::new();
     PRISTINE.get_or_init(|| {
         let folder = temporary();
-        let world = World { root: folder.path().to_owned(), _folder: Some(folder) };
+        let world = World { root: folder.path().to_owned(), _folder: Some(folder), elsewhere: BTreeMap::new() };
         for name in ["repository", "other", "control", "source/tree"] {
             fs::create_dir_all(world.root.join(name)).unwrap();
         }
@@ -116,7 +121,7 @@ impl World {
 
     /// One that lies in a folder already.
     pub fn at(root: &Path) -> World {
-        World { root: root.to_owned(), _folder: None }
+        World { root: root.to_owned(), _folder: None, elsewhere: BTreeMap::new() }
     }
 
     /// The same in another folder; with `shares` it reads this one's data.
@@ -138,7 +143,7 @@ impl World {
             text = text.replace(&source(&new), &source(&old));
         }
         fs::write(config, text).unwrap();
-        World { root: folder.path().to_owned(), _folder: Some(folder) }
+        World { root: folder.path().to_owned(), _folder: Some(folder), elsewhere: BTreeMap::new() }
     }
 
     /// Runs the binary here; fails when its exit status is another.
@@ -171,12 +176,18 @@ impl World {
     }
 
     pub fn store(&self, name: &str) -> Arc<dyn ObjectStore> {
-        Arc::new(DirectoryStore::open(&self.root.join(name)).unwrap())
+        self.elsewhere.get(name).cloned().unwrap_or_else(|| Arc::new(DirectoryStore::open(&self.root.join(name)).unwrap()))
+    }
+
+    pub fn config(&self) -> Config {
+        Globals { config: Some(self.root.join("hourglass.yaml")), ..Globals::default() }.load_config().unwrap()
     }
 
     pub async fn repo(&self) -> Repo {
-        let globals = Globals { config: Some(self.root.join("hourglass.yaml")), ..Globals::default() };
-        Repo::open(&globals, PRIMARY).await.unwrap()
+        let (config, store) = (self.config(), self.store("repository"));
+        let id = RepoFile::load(&*store).await.unwrap().unwrap().repository;
+        let trusts = TrustChain::load(&*store, &id, &config.trust_root.as_deref().unwrap().parse().unwrap()).await.unwrap();
+        Repo { config, location: PRIMARY.to_owned(), store, id, trusts: Arc::new(trusts) }
     }
 
     pub fn capture(&self) -> CaptureFile {

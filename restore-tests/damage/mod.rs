@@ -3,3 +3,4 @@
 
 mod matrix;
 mod repository;
+mod versions;

@@ -144,6 +144,10 @@ async fn a_listing_is_whole_and_in_order(store: &dyn ObjectStore) {
     assert!(store.list("many", None).await.unwrap().next.is_some(), "a page has an end");
     assert_eq!(list_all(store, "many/a").await.unwrap().len(), 5, "a prefix need not end at a slash");
     assert_eq!(list_all(store, "many/2/").await.unwrap().len(), 500);
+    assert!(store.folders("").await.unwrap().contains("many"));
+    let folders = store.folders("many/").await.unwrap();
+    assert_eq!(folders.iter().map(String::as_str).collect::<Vec<_>>(), ["0", "1", "2", "a"]);
+    assert!(store.folders("missing/").await.unwrap().is_empty());
 }
 
 async fn a_version_can_be_read_and_removed(store: &dyn ObjectStore) {

@@ -212,7 +212,7 @@ async fn earlier_lists(job: &BackupJob, to: &Destination) -> Result<HashMap<Sha2
         };
         // A damaged list is passed over as a lost one is.
         if crate::pipeline::sha256(&bytes) == list.sha256
-            && let Ok(parsed) = serde_json::from_slice(&bytes)
+            && let Ok(parsed) = PackList::parse(&bytes)
         {
             lists.insert(list.sha256, parsed);
         }

@@ -6,10 +6,10 @@ use jiff::{ToSpan, civil::DateTime, tz::TimeZone};
 
 use crate::{
     config::{EpochChoice, EpochConfig, Keep},
-    model::{Action, Class, EpochId, EpochMode, Lineage, MemberName, NewEpoch, Plan, RunId, Step, Timestamp, VaultId, step_id},
+    model::{Action, ByteCount, Class, EpochId, EpochMode, Lineage, MemberName, NewEpoch, Plan, RunId, Step, Timestamp, VaultId, step_id},
 };
 
-/// A new epoch is opened when the last point reads this much more than it uses.
+/// A new epoch is opened when the next point would read this much more than it uses, if it grows as the last one did.
 pub const AMPLIFICATION_MAX: f64 = 1.4;
 /// A new epoch is opened when the epoch stores this much more than the last point uses.
 pub const EXCESS_MAX: f64 = 3.0;
@@ -31,6 +31,8 @@ pub struct OpenEpoch {
     pub stored: u64,
     /// Bytes that its last point needs, and uses; `None` when it has no point.
     pub last: Option<(u64, u64)>,
+    /// By how many bytes that need grew from one point to the next, the last time that two points of one epoch followed each other.
+    pub growth: u64,
 }
 
 /// Everything that the plan depends on.
@@ -56,6 +58,8 @@ pub struct Facts {
     pub locks: bool,
     /// The vault in force.
     pub vault: VaultId,
+    /// Points that need less are left alone: there is nothing to win.
+    pub small: ByteCount,
     /// The newest open rolling epoch.
     pub open: Option<OpenEpoch>,
     /// When complete points of this lineage were made, in any order.
@@ -88,14 +92,14 @@ pub fn choose_epoch(facts: &Facts) -> Choice {
     let open = |why| Choice::Open(new_epoch(facts, EpochMode::Rolling, short.clone()), why);
     let Some(epoch) = &facts.open else { return open("none is open") };
     let ratio = |a: u64, b: u64| a as f64 / (b.max(1)) as f64;
-    let small = |needed: u64| needed < 64 << 20;
+    let small = |needed: u64| needed < facts.small.0;
     match epoch.last {
         _ if epoch.vault != facts.vault => open("the vault was rotated"),
         _ if facts.now.duration_since(epoch.opened).unsigned_abs() > facts.epochs.max_age => open("the open one is too old"),
         _ if facts.locks && epoch.retain_until.is_none_or(|until| until < kept_until(facts, &short, Duration::ZERO)) => {
             open("the open one's lock would end too early")
         }
-        Some((needed, live)) if !small(needed) && ratio(needed, live) > AMPLIFICATION_MAX => open("restores would read too much"),
+        Some((needed, live)) if !small(needed) && ratio(needed + epoch.growth, live) > AMPLIFICATION_MAX => open("restores would read too much"),
         Some((needed, live)) if !small(needed) && ratio(epoch.stored, live) > EXCESS_MAX => open("the open one stores too much that is not used"),
         _ => Choice::Use(epoch.epoch.clone()),
     }
@@ -199,6 +203,7 @@ mod tests {
             keep: None,
             locks: false,
             vault: "0123456789abcdef".parse().unwrap(),
+            small: ByteCount(64 << 20),
             open: None,
             complete: Vec::new(),
         }
@@ -207,7 +212,7 @@ mod tests {
     fn open(facts: &Facts) -> OpenEpoch {
         let opened = facts.now.checked_sub(24.hours()).unwrap();
         let epoch = RunId::new(opened, 2).into();
-        OpenEpoch { epoch, opened, vault: facts.vault.clone(), retain_until: None, stored: 1 << 30, last: Some((1 << 30, 1 << 30)) }
+        OpenEpoch { epoch, opened, vault: facts.vault.clone(), retain_until: None, stored: 1 << 30, last: Some((1 << 30, 1 << 30)), growth: 0 }
     }
 
     fn reason(facts: &Facts) -> Option<&'static str> {
@@ -229,6 +234,13 @@ mod tests {
             reason(&facts)
         };
         assert_eq!(with(|e| e.last = Some((15 << 27, 1 << 30))), Some("restores would read too much"));
+        let grown = |growth| {
+            let mut facts = facts.clone();
+            let open = facts.open.as_mut().unwrap();
+            (open.last, open.growth) = (Some((13 << 27, 10 << 27)), growth);
+            reason(&facts)
+        };
+        assert_eq!((grown(1 << 27), grown((1 << 27) + 1)), (None, Some("restores would read too much")), "it grows on");
         assert_eq!(with(|e| e.last = Some((15 << 20, 1 << 20))), None, "small epochs are not worth it");
         assert_eq!(with(|e| e.stored = 4 << 30), Some("the open one stores too much that is not used"));
         assert_eq!(with(|e| e.vault = "ffffffffffffffff".parse().unwrap()), Some("the vault was rotated"));

@@ -12,6 +12,7 @@ use crate::{
         catalog::Catalog,
         record::{Body, Expire, ExpiredPoint},
         retention::{Verdict, decide},
+        trust::Role,
     },
 };
 
@@ -55,7 +56,7 @@ pub async fn run(args: ExpireArgs, globals: &Globals) -> Result<Report, CliError
         let delete_after = seen + WAIT;
         let mut record = repo.record_to_write(&lineage).await?;
         let body = Body::Expire(Expire { points: expired.clone(), seen, delete_after });
-        entry = Some(repo.decide(&mut record, &repo.operator()?, body).await?.number);
+        entry = Some(repo.decide(&mut record, &repo.decider(Role::Expire)?, body).await?.number);
         text += &format!("{} points are given up; `hourglass prune` may delete them after {delete_after}\n", expired.len());
     }
     Ok(Report::new(json!({"lineage": lineage, "verdicts": verdicts, "expired": expired, "entry": entry, "dry_run": args.dry_run}), text))

@@ -176,7 +176,8 @@ async fn key_files(files: &KeyFiles, config: &Config, store: &dyn ObjectStore) -
     let root = IdentityFile::open_root(&files.root)?;
     if !files.operator.exists() {
         let identities = vec![VaultIdentity::generate().to_secret()];
-        let file = OperatorFile { repository: root.repository.clone(), name: "operator".to_owned(), signing_key: SigningKey::generate(), identities };
+        let (repository, signing_key) = (root.repository.clone(), SigningKey::generate());
+        let file = OperatorFile { repository, name: "operator".to_owned(), role: Role::Operator, signing_key, identities };
         IdentityFile::Operator(file).create(&files.operator)?;
     }
     if !files.capture.exists() {

@@ -1,7 +1,8 @@
 //! `hourglass keys`
 
+mod signer;
+
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -90,6 +91,14 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Make, add and revoke signers
+    #[command(after_long_help = "Example:\n  hourglass keys signer new --role expire --to expire.key\n  \
+        hourglass keys signer add expire.key.pub --root /media/usb/root.key")]
+    Signer {
+        /// What to do
+        #[command(subcommand)]
+        command: signer::SignerCommand,
+    },
 }
 
 /// Runs it.
@@ -113,6 +122,7 @@ pub async fn run(args: KeysArgs, globals: &Globals) -> Result<Report, CliError> 
         }
         KeysCommand::Unlock { vault, to } => unlock(&repo, vault, &to).await,
         KeysCommand::Rotate { root, to, reason } => rotate(repo, &root, &to, reason).await,
+        KeysCommand::Signer { command } => signer::run(command, repo).await,
     }
 }
 
@@ -128,14 +138,17 @@ fn vault_in_use(repo: &Repo) -> Result<&TrustedVault, CliError> {
 async fn list(repo: &Repo) -> Result<Report, CliError> {
     let trust = trust(repo);
     let revoked = |key: &PublicKey| trust.revoked.iter().any(|revocation| revocation.key == *key);
+    // Who was revoked is not among the signers any more, and its entries are still there.
+    let gone = trust.revoked.iter().filter_map(|revocation| repo.trusts.signer(&revocation.key));
+    let gone = gone.filter(|signer| !trust.signers.iter().any(|known| known.key == signer.key));
     let signers: Vec<_> = trust
         .signers
         .iter()
+        .chain(gone)
         .map(|signer| {
-            let role = serde_json::to_value(signer.role).expect("a role is a word").as_str().unwrap_or_default().to_owned();
             let site = signer.site.as_ref().map_or("-".to_owned(), ToString::to_string);
             let state = if revoked(&signer.key) { "revoked" } else { "trusted" };
-            vec![signer.name.clone(), role, site, state.to_owned(), signer.key.to_string()]
+            vec![signer.name.clone(), signer.role.as_str().to_owned(), site, state.to_owned(), signer.key.to_string()]
         })
         .collect();
     let (mut vaults, mut data) = (Vec::new(), Vec::new());
@@ -247,11 +260,7 @@ async fn rotate(repo: Repo, root: &Path, to: &Path, reason: String) -> Result<Re
     let site = repo.config.site.clone();
     let is_ours = |signer: &Signer| signer.role == Role::Capture && signer.site.as_ref() == Some(&site);
     let old: Vec<PublicKey> = trust(&repo).signers.iter().filter(|signer| is_ours(signer)).map(|signer| signer.key.clone()).collect();
-    let mut last_accepted = BTreeMap::new();
-    for lineage in repo.lineages() {
-        let head = repo.record_to_write(&lineage).await?.head();
-        last_accepted.extend(head.map(|head| (lineage, head.number)));
-    }
+    let last_accepted = signer::last_accepted(&repo, &[]).await?;
     let file = capture_file(&repo.id, &site);
     let key = file.signing_key.public().clone();
     let signer = Signer { name: file.name.clone(), role: Role::Capture, site: Some(site), key: key.clone() };

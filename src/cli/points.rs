@@ -47,7 +47,7 @@ pub struct Decision {
 #[derive(Debug, Clone, Subcommand)]
 #[expect(missing_docs, reason = "those of tree and diff have their help in their own files")]
 pub enum PointsCommand {
-    /// List points, newest first, with what is known about each in each location
+    /// List points, newest first, of every site, with what is known about each in each location
     #[command(after_long_help = "Example:\n  hourglass points list\n  hourglass points list production --location other")]
     List {
         /// The policy; without it, all
@@ -205,10 +205,16 @@ fn completeness(found: Option<&Option<Presence>>) -> String {
 
 /// Adds the points that a location records, and what it has of each: one listing for each epoch's prefix.
 async fn add_location(repo: &Repo, policy: Option<&PolicyName>, points: &mut BTreeMap<PointRef, Listed>) -> Result<(), CliError> {
-    if let Some(policy) = policy {
+    let lineages = repo.all_lineages().await?;
+    if let Some(policy) = policy
+        && !lineages.iter().any(|lineage| lineage.policy == *policy)
+    {
         repo.lineage(policy.as_str())?;
     }
-    let records = records(repo, None).await?;
+    let mut records = Vec::new();
+    for lineage in lineages {
+        records.push(repo.record(&lineage).await?.0);
+    }
     let mut inventory = Inventory::new(&*repo.store);
     for record in records.iter().filter(|record| policy.is_none_or(|policy| record.lineage().policy == *policy)) {
         let others: Vec<&Record> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();

@@ -11,13 +11,14 @@ use crate::{
         keys::OperatorFile,
         prune::{Deleted, PrunePlan, delete_epoch, leftovers, plan},
         record::{Body, EpochClose, Prune, Record},
+        trust::Role,
     },
 };
 
 /// Delete closed epochs none of whose points is live or held
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_long_help = "Needs an operator key, and the right to delete. What `hourglass expire` gave up is deleted when its waiting time is over \
+    after_long_help = "Needs the key of an operator or an expire delegate, and the right to delete. What `hourglass expire` gave up is deleted when its waiting time is over \
     and no point of the same epoch is kept.\n\nAt another location than primary it deletes what is left of epochs that the record there calls \
     pruned: copy the record first.\n\nExit status 3: the store refused to delete objects, for example because they are locked; run it again later.\n\n\
     Example:\n  hourglass prune production --dry-run\n  hourglass prune production\n  hourglass prune production --location other"
@@ -52,7 +53,7 @@ pub async fn run(args: PruneArgs, globals: &Globals) -> Result<Report, CliError>
     if decided.close.is_empty() && decided.delete.is_empty() {
         return Ok(Report::new(json!({"plan": decided, "deleted": []}), text));
     }
-    let operator = repo.operator()?;
+    let operator = repo.decider(Role::Expire)?;
     close(&repo, &lineage, &operator, &decided).await?;
     // Between reading and closing a run may have ended in an epoch: only what is closed now is judged.
     let (mut record, again) = decide(&repo, &lineage).await?;

@@ -5,9 +5,13 @@ use serde_json::json;
 
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
-    config::PRIMARY,
+    config::{Config, PRIMARY},
     model::{EntryNumber, Problem},
-    repository::record::{Body, Entry, Proven, Record, Standing},
+    repository::{
+        record::{Body, Entry, Heads, Proven, Record, Standing},
+        repo::RepoFile,
+    },
+    storage,
 };
 
 /// Read the signed record of a policy
@@ -122,20 +126,40 @@ async fn head(which: Which, globals: &Globals) -> Result<Report, CliError> {
     Ok(Report::new(json!({"lineage": lineage, "number": head.number, "sha256": head.sha256}), format!("{lineage} {} {}", head.number.0, head.sha256)))
 }
 
+/// What is wrong with an object in a versioned store that is there and not shown.
+pub(super) const COVERED: &str = "it, or its signature, is deleted or covered by something else, and was read from an older version";
+
 /// What is wrong with a record as `location` shows it.
 pub(super) fn problems_of(record: &Record, location: &str) -> Vec<Problem> {
     let subject = |number: EntryNumber| format!("{location} {} entry {}", record.lineage(), number.0);
     let voids = record.voids().iter().map(|void| Problem { subject: subject(void.number), what: format!("void: {}", void.reason) });
     let strays = record.strays().iter().map(|number| Problem { subject: subject(*number), what: "nobody who may has signed it".to_owned() });
     let gap = record.gap().map(|gap| Problem { subject: subject(gap.number), what: format!("missing, below {} others", gap.above) });
-    voids.chain(strays).chain(gap).collect()
+    let covered = record.covered().iter().map(|number| Problem { subject: subject(*number), what: COVERED.to_owned() });
+    let trust = record.trusts().covered().iter();
+    let trust = trust.map(|number| Problem { subject: format!("{location} trust object {number}"), what: COVERED.to_owned() });
+    voids.chain(strays).chain(gap).chain(covered).chain(trust).collect()
+}
+
+/// Whether a location holds no repository, and never did as far as this machine has seen. Of primary that is an error: what is there to check?
+async fn is_still_empty(config: &Config, location: &str) -> Result<bool, CliError> {
+    let place = &config.locations[location];
+    let seen = Heads::open(&config.state_dir.join("heads.json"))?.knows(&place.url.to_string());
+    Ok(location != PRIMARY && !seen && RepoFile::load(&*storage::open(place).await?).await?.is_none())
 }
 
 async fn check(policy: Option<String>, globals: &Globals) -> Result<Report, CliError> {
     let config = globals.load_config()?;
     let (mut problems, mut rows, mut data, mut behind) = (Vec::new(), Vec::new(), Vec::new(), false);
     for location in config.locations.keys() {
-        let repo = Repo::at(config.clone(), location).await?;
+        let repo = match Repo::at(config.clone(), location).await {
+            Err(_) if is_still_empty(&config, location).await? => {
+                data.push(json!({"location": location, "lineage": null, "entries": 0, "head": 0, "state": "empty"}));
+                rows.push(vec![location.clone(), "-".to_owned(), "0".to_owned(), "0".to_owned(), "empty: nothing was copied to it yet".to_owned()]);
+                continue;
+            }
+            opened => opened?,
+        };
         let lineages = policy.as_deref().map_or(Ok(repo.lineages()), |policy| repo.lineage(policy).map(|lineage| vec![lineage]))?;
         for lineage in lineages {
             let (record, standing) = repo.record(&lineage).await?;

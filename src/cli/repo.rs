@@ -1,6 +1,6 @@
 //! An opened repository: one location's store, and the trust under the root that the configuration pins.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{CliError, ExitCode, Globals};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         keys::{IdentityFile, OperatorFile, PublicKey},
         record::{Appended, Body, Heads, Record, Standing, Writer, append},
         repo::RepoFile,
-        trust::TrustChain,
+        trust::{Role, TrustChain},
     },
     storage::{self, ObjectStore},
 };
@@ -62,6 +62,19 @@ impl Repo {
     /// The lineages that this site writes, one per policy.
     pub fn lineages(&self) -> Vec<Lineage> {
         self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
+    }
+
+    /// Every lineage that has a record at this location, of this site or another, and those that this site writes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn all_lineages(&self) -> Result<BTreeSet<Lineage>, CliError> {
+        let mut found: BTreeSet<Lineage> = self.lineages().into_iter().collect();
+        for place in self.store.folders("").await?.iter().filter(|name| name.contains('@')) {
+            let generations = self.store.folders(&format!("{place}/")).await?;
+            found.extend(generations.iter().filter_map(|generation| format!("{place}/{generation}").parse().ok()));
+        }
+        Ok(found)
     }
 
     /// The lineage that `text` names: a policy of this site, or a lineage.
@@ -118,11 +131,19 @@ impl Repo {
     /// # Errors
     /// The configuration names none, it cannot be read, or it belongs to another repository.
     pub fn operator(&self) -> Result<OperatorFile, CliError> {
+        self.decider(Role::Operator)
+    }
+
+    /// The same, or the file of a delegate of this role.
+    ///
+    /// # Errors
+    /// See [`Repo::operator`].
+    pub fn decider(&self, role: Role) -> Result<OperatorFile, CliError> {
         let path = self.config.operator_key_file.as_ref().ok_or_else(|| {
             CliError::new(ExitCode::Usage, "config", "this needs an operator key, and the configuration names none")
                 .hint("set operator_key_file, on an operator's machine")
         })?;
-        let file = IdentityFile::open_operator(path)?;
+        let file = IdentityFile::open_decider(path, role)?;
         match file.repository == self.id {
             true => Ok(file),
             false => Err(CliError::new(ExitCode::Usage, "config", format!("{} belongs to another repository", path.display()))),
@@ -143,8 +164,7 @@ impl Repo {
 
     /// What the trust calls a signer.
     pub fn name_of(&self, key: &PublicKey) -> String {
-        let signers = self.trusts.in_force().map(|trust| trust.signers.as_slice()).unwrap_or_default();
-        signers.iter().find(|signer| signer.key == *key).map_or_else(|| key.to_string(), |signer| signer.name.clone())
+        self.trusts.signer(key).map_or_else(|| key.to_string(), |signer| signer.name.clone())
     }
 }
 

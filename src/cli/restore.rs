@@ -18,6 +18,7 @@ use crate::{
         catalog::{Catalog, CatalogPoint, Selector},
         keys::{OperatorFile, vault},
         record::{Body, MemberOutcome, Point, PointRef, Restore, RestoredMember},
+        repo::RepoFile,
     },
     restore::{
         fetch::Location,
@@ -28,6 +29,8 @@ use crate::{
     storage::{self, ObjectStore},
 };
 
+/// How long a location may say nothing before the next one is asked: it may be gone, and the clock is running.
+const LOCATION_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a restore waits for the control store, which it can do without: it may be gone, and the clock is running.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a restore that is done tries to enter itself in the record of a location that may be gone.
@@ -161,14 +164,32 @@ pub(super) async fn find(config: &Config, wanted: &Wanted<'_>) -> Result<(Repo, 
         None => std::iter::once(PRIMARY).chain(config.locations.keys().map(String::as_str).filter(|name| *name != PRIMARY)).collect(),
     };
     let mut first_error = None;
-    for place in places {
-        match find_at(config, place, wanted).await {
+    for (index, place) in places.iter().enumerate() {
+        let found = match index + 1 < places.len() {
+            true => match answers(config, place).await {
+                Ok(()) => find_at(config, place, wanted).await,
+                Err(silent) => Err(silent),
+            },
+            // Nobody else is left to ask.
+            false => find_at(config, place, wanted).await,
+        };
+        match found {
             Ok(found) => return Ok(found),
             Err(error) if error.exit == ExitCode::Usage => return Err(error),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
     Err(first_error.expect("a configuration has at least one location"))
+}
+
+/// Whether a location says anything at all, be it an error.
+async fn answers(config: &Config, place: &str) -> Result<(), CliError> {
+    let store = storage::open(&config.locations[place]).await?;
+    let silent = || {
+        let message = format!("the location {place} did not answer in {} s", LOCATION_PATIENCE.as_secs());
+        CliError::new(ExitCode::Failed, "unavailable", message).hint(format!("`--from {place}` waits longer for it"))
+    };
+    tokio::time::timeout(LOCATION_PATIENCE, RepoFile::load(&*store)).await.map(drop).map_err(|_| silent())
 }
 
 async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
@@ -327,6 +348,7 @@ pub(super) async fn finish(
 }
 
 async fn record(config: &Config, operator: &OperatorFile, point: &PointRef, body: Body) -> Result<crate::model::EntryNumber, CliError> {
+    answers(config, PRIMARY).await?;
     let repo = Repo::at(config.clone(), PRIMARY).await?;
     let lineage = repo.lineage(point.id.lineage.policy.as_str())?;
     let mut record = repo.record_to_write(&lineage).await?;

@@ -5,10 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{CliError, ExitCode, Globals, Report, output::table, points, record::problems_of, repo::Repo};
+use super::{
+    CliError, ExitCode, Globals, Report,
+    output::table,
+    points,
+    record::{COVERED, problems_of},
+    repo::Repo,
+};
 use crate::{
     config::PRIMARY,
-    model::{Context, EntryNumber, Event, Lineage, Outcome, Problem, RecoveryPointId, StepId, VaultId, outcome::explain, step_id},
+    model::{Context, EntryNumber, Event, Lineage, ObjectKey, Outcome, Problem, RecoveryPointId, StepId, VaultId, outcome::explain, step_id},
     pipeline::VaultIdentity,
     repository::{
         catalog::{Catalog, Selector},
@@ -16,11 +22,17 @@ use crate::{
         layout,
         needs::Part,
         record::{Body, Depth, Proof, ProofOutcome, Proven, Record, Standing},
+        repo::RepoFile,
+        trust::Role,
         verify::{CheckedPoint, Look, check_points},
+        version_named,
     },
     restore::{RestoreError, fetch::Location, opened::OpenedPoint, verify::check_restorable},
     storage::list_all,
 };
+
+/// Damaged objects of which older versions are read: an attacker may have hidden all of them, and a report need not name a million.
+const MOST_VERSIONS_NAMED: usize = 100;
 
 /// Check recovery points: their objects, digests, or a whole trial restore
 #[derive(Debug, Clone, Args)]
@@ -77,11 +89,18 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
     };
     let repo = Repo::open(globals, &args.location).await.map_err(found)?;
     let operator = match (&repo.config.operator_key_file, depth) {
-        (None, Depth::Restorable) | (Some(_), _) => Some(repo.operator()?),
+        (None, Depth::Restorable) | (Some(_), _) => Some(repo.decider(Role::Verify)?),
         (None, _) => None,
     };
+    if depth == Depth::Restorable && operator.as_ref().is_some_and(|operator| operator.identities.is_empty()) {
+        return Err(CliError::usage("the depth `restorable` decrypts, and the key file of this machine has no identity that opens a vault"));
+    }
     let ctx = globals.context();
     let (wanted, mut problems, mut exit) = wanted(&repo, args.point.as_ref()).await?;
+    if !RepoFile::is_shown(&*repo.store).await? {
+        problems.push(Problem { subject: format!("{} {}", args.location, layout::repo()), what: COVERED.to_owned() });
+        exit = ExitCode::Damaged;
+    }
     let (mut rows, mut data) = (Vec::new(), Vec::new());
     let mut vaults = BTreeMap::new();
     for (record, points) in &wanted {
@@ -92,6 +111,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
         let stopped = || CliError::new(ExitCode::Cancelled, "cancelled", "the check was stopped; what was not looked at is not called good");
         let checked = check_points(&*repo.store, record, points, look, &step, &ctx).await?.ok_or_else(stopped)?;
         let mut all: Vec<Verified> = checked.into_iter().map(|checked| Verified::from_faults(checked, &args.location)).collect();
+        name_whole_versions(&repo, &mut all).await?;
         if let (Depth::Restorable, Some(operator)) = (depth, &operator) {
             for verified in &mut all {
                 open(&repo, record, verified, (operator, &mut vaults), &step, &ctx).await?;
@@ -123,6 +143,26 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
 /// Whoever asks for a check expects a repository, and what it showed before: else it is damage.
 fn found(error: CliError) -> CliError {
     if matches!(error.kind, "not-found" | "fork") { CliError { exit: ExitCode::Damaged, ..error } } else { error }
+}
+
+/// Of what is hidden by a delete marker or covered by something else, says which version is whole.
+async fn name_whole_versions(repo: &Repo, all: &mut [Verified]) -> Result<(), CliError> {
+    let mut known: BTreeMap<ObjectKey, Option<String>> = BTreeMap::new();
+    for verified in all {
+        for (fault, problem) in verified.checked.faults.iter().zip(&mut verified.problems) {
+            if !known.contains_key(&fault.key) && known.len() < MOST_VERSIONS_NAMED {
+                let version = match layout::digest(&fault.key) {
+                    Some(digest) => version_named(&*repo.store, &fault.key, digest).await?,
+                    None => None,
+                };
+                known.insert(fault.key.clone(), version.map(|(version, _)| version));
+            }
+            if let Some(Some(version)) = known.get(&fault.key) {
+                problem.what += &format!("; its version {version} is whole: remove what lies over it");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Without a key only a vault that has no wrapping at all is seen.
@@ -212,7 +252,7 @@ impl Verified {
     }
 }
 
-type Vaults<'a> = (&'a OperatorFile, &'a mut BTreeMap<VaultId, Result<Arc<VaultIdentity>, String>>);
+type Vaults<'a> = (&'a OperatorFile, &'a mut BTreeMap<VaultId, Opened>);
 
 /// Decrypts and decodes everything that the point has at this location.
 async fn open(
@@ -230,7 +270,11 @@ async fn open(
         vaults.insert(id.clone(), unlock(repo, operator, id).await?);
     }
     let identity = match &vaults[id] {
-        Ok(identity) => Arc::clone(identity),
+        Ok((identity, covered)) => {
+            let problem = |wrapping| Problem { subject: format!("{} {}", repo.location, layout::vault(id, wrapping)), what: COVERED.to_owned() };
+            verified.problems.extend(covered.map(problem));
+            Arc::clone(identity)
+        }
         Err(why) => {
             verified.fail(format!("{} {}", repo.location, layout::vault_prefix(id)), format!("{why} (the vault of {})", name.id));
             return Ok(());
@@ -249,10 +293,12 @@ async fn open(
     Ok(())
 }
 
-/// The vault's key, or why this operator cannot have it.
-async fn unlock(repo: &Repo, operator: &OperatorFile, id: &VaultId) -> Result<Result<Arc<VaultIdentity>, String>, CliError> {
+/// The vault's key with the wrapping that only an older version shows; or why this operator cannot have it.
+type Opened = Result<(Arc<VaultIdentity>, Option<u64>), String>;
+
+async fn unlock(repo: &Repo, operator: &OperatorFile, id: &VaultId) -> Result<Opened, CliError> {
     match vault::unlock(&*repo.store, &repo.trusts, id, &operator.identities).await {
-        Ok(unlocked) => Ok(Ok(Arc::new(unlocked.identity))),
+        Ok(unlocked) => Ok(Ok((Arc::new(unlocked.identity), unlocked.covered.then_some(unlocked.wrapping)))),
         Err(crate::repository::RepositoryError::Store(error)) => Err(error.into()),
         Err(error) => {
             let there = list_all(&*repo.store, &layout::vault_prefix(id)).await?;

@@ -49,7 +49,7 @@ pub struct FileStore {
     pub path_style: bool,
     /// PEM file of certificate authorities to trust besides the system's.
     pub ca_file: Option<String>,
-    /// S3: put objects with a retention date. Nobody can shorten `compliance`; a special right can shorten `governance`.
+    /// S3 and Azure: put objects with a retention date. Nobody can shorten `compliance`; a special right can shorten `governance`.
     pub lock: Option<LockMode>,
     /// Azure: file that holds the shared key of the account.
     pub account_key_file: Option<String>,
@@ -104,6 +104,23 @@ pub struct FileCommand {
     /// Accept a dump of zero bytes; otherwise it is a failure.
     #[serde(default)]
     pub allow_empty: bool,
+    /// Accept a load command that ends well without having read everything; otherwise it is a failure.
+    #[serde(default)]
+    pub allow_unread: bool,
+    /// What time a dump stands for.
+    #[serde(default)]
+    pub consistency: Consistency,
+}
+
+/// What time a dump stands for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// The whole time that the command ran: it may hold what was written at any moment of it.
+    #[default]
+    Span,
+    /// One snapshot, taken before its first byte, as `pg_dump` and `mysqldump --single-transaction` do.
+    Snapshot,
 }
 
 /// A set of sources that are captured together. Each run makes one recovery point.

@@ -14,7 +14,7 @@ mod tree;
 
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
 pub use error::{ConfigError, ConfigProblem, nearest};
-pub use file::{EpochChoice, Need, PauseUntil};
+pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};
 pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::Schedule;

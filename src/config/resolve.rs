@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    LockMode, StoreConfig, StoreUrl,
+    StoreConfig, StoreUrl,
     cassandra::{CassandraConfig, CassandraTls, FileCassandra, FileKeyspaces, Keyspaces, patterns},
     error::{ConfigProblem, nearest},
     file::{File, FileCommand, FileFiles, FilePolicy, FileSource, FileStore},
@@ -162,7 +162,7 @@ impl Resolver<'_> {
         let given = [
             ("region", store.region.is_some(), "s3"),
             ("path_style", store.path_style, "s3"),
-            ("lock", store.lock.is_some_and(|lock| matches!(lock, LockMode::Compliance | LockMode::Governance)), "s3"),
+            ("lock", store.lock.is_some(), "s3 azure"),
             ("account_key_file", store.account_key_file.is_some(), "azure"),
             ("sas_file", store.sas_file.is_some(), "azure"),
             ("endpoint", store.endpoint.is_some(), "s3 azure"),
@@ -228,6 +228,8 @@ impl Resolver<'_> {
             env_files: command.env_files.into_iter().map(|(name, file)| (name, self.path(file))).collect(),
             timeout: self.duration(&format!("{path}.timeout"), command.timeout).unwrap_or(Duration::from_secs(3600)),
             allow_empty: command.allow_empty,
+            allow_unread: command.allow_unread,
+            consistency: command.consistency,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{CassandraConfig, EpochChoice, Need, PauseUntil, Schedule, StoreConfig};
+use super::{CassandraConfig, Consistency, EpochChoice, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -83,6 +83,10 @@ pub struct CommandConfig {
     pub timeout: Duration,
     /// Whether a dump of zero bytes is good.
     pub allow_empty: bool,
+    /// Whether a load that did not read everything is good.
+    pub allow_unread: bool,
+    /// What time a dump stands for.
+    pub consistency: Consistency,
 }
 
 impl std::fmt::Debug for CommandConfig {

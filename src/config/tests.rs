@@ -78,7 +78,7 @@ fn all_wrong_meanings_are_said_at_once_with_their_places() {
         [
             "1:7: site: \"Bad_Name\" is not a valid site name: use 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
             "3:3: locations: missing key \"primary\": the location that backups go to; is \"primery\" meant?",
-            "3:29: locations.primery.lock: only s3:// stores have this key, and the URL is file:///r",
+            "3:29: locations.primery.lock: only s3:// and azure:// stores have this key, and the URL is file:///r",
             "4:17: control.url: \"ftp://x\" is not a valid store URL: use file:///absolute/path, s3://bucket/prefix or azure://account/container/prefix",
             "6:20: sources.events: give exactly one kind of source: files, command or cassandra",
             "9:23: policies.p.members.event: there is no source \"event\"; did you mean \"events\"?",

@@ -21,7 +21,7 @@ use crate::{
         plan::{Facts, OpenEpoch, plan},
     },
     config::{PauseUntil, Policy},
-    model::{Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
+    model::{ByteCount, Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     repository::{
         RepositoryError,
         keys::CaptureFile,
@@ -33,6 +33,9 @@ use crate::{
 
 /// Checkpoints that wait to be journalled.
 const CHECKPOINTS_AHEAD: usize = 16;
+
+/// Points of fewer full packs stay in their epoch, whatever restores read.
+const SMALL_PACKS: u64 = 4;
 
 /// What a backup needs.
 #[derive(Debug)]
@@ -109,6 +112,7 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
             retain_until: epoch.open.retain_until,
             stored: points.iter().map(|point| point.stored_bytes.0).sum(),
             last: points.last().map(|point| (point.needed_bytes.0, point.live_bytes.0)),
+            growth: growth(record),
         })
     });
     let points = state.points.keys().filter_map(|number| record.point(*number));
@@ -124,9 +128,23 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
         keep: request.policy.keep,
         locks: request.locks,
         vault,
+        small: ByteCount(SMALL_PACKS * ctx.limits.pack.0),
         open,
         complete: points.filter(|(_, point)| point.complete).map(|(_, point)| point.ended).collect(),
     })
+}
+
+/// By how many bytes what a point needs grew, the last time that two points of one epoch followed each other.
+fn growth(record: &Record) -> u64 {
+    let mut last: Option<&Point> = None;
+    let mut growth = 0;
+    for (_, point) in record.state().points.keys().filter_map(|number| record.point(*number)) {
+        if let Some(before) = last.filter(|before| before.epoch == point.epoch) {
+            growth = point.needed_bytes.0.saturating_sub(before.needed_bytes.0);
+        }
+        last = Some(point);
+    }
+    growth
 }
 
 /// Makes a recovery point.

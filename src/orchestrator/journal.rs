@@ -29,6 +29,33 @@ pub struct JournalRecord {
     pub event: JournalEvent,
 }
 
+impl JournalRecord {
+    /// The bytes that are stored: the record as a line of JSON, and a line with its MAC.
+    pub fn encode(&self, key: &MacKey) -> Vec<u8> {
+        let line = serde_json::to_string(self).expect("journal records are plain data");
+        format!("{line}\n{}\n", key.mac(line.as_bytes())).into_bytes()
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    /// Why they are not record `number` of `run`, written by a holder of `key`.
+    pub fn decode(bytes: &[u8], run: &RunId, number: u64, key: &MacKey) -> Result<JournalRecord, &'static str> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+        let (line, mac) = text.strip_suffix('\n').and_then(|t| t.split_once('\n')).ok_or("it has not two lines")?;
+        let mut code = [0; 32];
+        hex::decode_to_slice(mac, &mut code).map_err(|_| "its MAC is not hex")?;
+        if !key.verify(line.as_bytes(), &Mac(code)) {
+            return Err("its MAC is not ours");
+        }
+        let record: JournalRecord = serde_json::from_str(line).map_err(|_| "it is of an unknown form")?;
+        match record.format == 1 && record.run == *run && record.number == number {
+            true => Ok(record),
+            false => Err("it is of another run or number"),
+        }
+    }
+}
+
 /// Writes the journal of one run. Whoever loses a put has lost the run to another process and stops.
 #[derive(Debug)]
 pub struct Journal {
@@ -64,8 +91,7 @@ impl Journal {
     /// [`OrchestratorError::LostRun`] when another process wrote this number; else the store's.
     pub async fn append(&mut self, event: JournalEvent, now: Timestamp) -> Result<(), OrchestratorError> {
         let record = JournalRecord { format: 1, run: self.run.clone(), number: self.next, written: now, event };
-        let line = serde_json::to_string(&record).expect("journal records are plain data");
-        let body = Bytes::from(format!("{line}\n{}\n", self.key.mac(line.as_bytes())));
+        let body = Bytes::from(record.encode(&self.key));
         let options = PutOptions { sha256: sha256(&body), retain_until: None };
         let key = layout::journal(&self.run, self.next);
         let put = self.store.put_new(&key, body.clone(), &options).await.map_err(OrchestratorError::journal(&self.run))?;
@@ -76,21 +102,6 @@ impl Journal {
         }
         self.next += 1;
         Ok(())
-    }
-}
-
-fn parse(bytes: &[u8], run: &RunId, number: u64, key: &MacKey) -> Result<JournalRecord, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
-    let (line, mac) = text.strip_suffix('\n').and_then(|t| t.split_once('\n')).ok_or("it has not two lines")?;
-    let mut code = [0; 32];
-    hex::decode_to_slice(mac, &mut code).map_err(|_| "its MAC is not hex")?;
-    if !key.verify(line.as_bytes(), &Mac(code)) {
-        return Err("its MAC is not ours");
-    }
-    let record: JournalRecord = serde_json::from_str(line).map_err(|_| "it is of an unknown form")?;
-    match record.format == 1 && record.run == *run && record.number == number {
-        true => Ok(record),
-        false => Err("it is of another run or number"),
     }
 }
 
@@ -107,7 +118,7 @@ pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(tail),
             Err(error) => return Err(OrchestratorError::journal(run)(error)),
         };
-        match parse(&bytes, run, number, key) {
+        match JournalRecord::decode(&bytes, run, number, key) {
             Ok(record) => tail.records.push(record),
             Err(why) => {
                 tail.broken = Some(format!("journal record {number}: {why}"));
@@ -125,5 +136,5 @@ pub async fn is_ended(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Res
     let listed = list_all(store, &layout::journal_prefix(run)).await.map_err(OrchestratorError::journal(run))?;
     let Some((number, last)) = listed.last().and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
     let bytes = store.get(last, None).await.map_err(OrchestratorError::journal(run))?;
-    Ok(parse(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))
+    Ok(JournalRecord::decode(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))
 }

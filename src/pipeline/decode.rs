@@ -1,75 +1,121 @@
-//! Opens whole packs and decodes runs of frames in parallel: the way back.
+//! Opens packs: the way back. A pack stays as it is stored and is decrypted a few blocks at a time, so that memory holds it once, and what was
+//! decrypted is decoded while the processor still has it at hand.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{CpuPool, FrameDecoder, PipelineError, Placement, VaultIdentity, decode_frames, open, sha256};
+use super::{
+    CpuPool, PipelineError, SealedHeader, VaultIdentity, frame,
+    seal::{BLOCK, plain_len},
+    sha256,
+};
 use crate::model::Sha256;
 
-/// Consecutive frames of one pack, as a map names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameRun {
-    /// Where they lie in the pack's plaintext.
-    pub place: Placement,
-    /// Bytes that they hold. Decoding a run needs as much memory: take a permit for it first.
-    pub plain_len: usize,
-}
+/// Blocks that are decrypted at once.
+const STEP: usize = 4 * BLOCK;
 
-/// The frames of a pack that is what its signed list says.
+/// A pack in memory. Its blocks are authenticated when they are read, which shows damage; only a pack that was *proved* is known to be the
+/// writer's, because whoever knows the vault can seal.
 #[derive(Debug, Clone)]
 pub struct OpenPack {
-    frames: Bytes,
+    sealed: Bytes,
+    header: Arc<SealedHeader>,
+    plain_len: u64,
+    proved: Option<Sha256>,
 }
 
 impl OpenPack {
-    /// Checks ciphertext against the digest that a signed list gives, then decrypts it. The order matters: age does not say who wrote a file.
-    pub fn open(sealed: &[u8], expected: Sha256, identity: &VaultIdentity) -> Result<OpenPack, PipelineError> {
-        let found = sha256(sealed);
+    /// Checks ciphertext against the digest that a signed list gives, then reads its header. The order matters: age does not say who wrote a file.
+    pub fn open(sealed: Bytes, expected: Sha256, identity: &VaultIdentity) -> Result<OpenPack, PipelineError> {
+        let found = sha256(&sealed);
         if found != expected {
             return Err(PipelineError::Digest { expected, found });
         }
-        Ok(OpenPack { frames: open(identity, sealed)?.into() })
+        let pack = OpenPack::open_unproved(sealed, identity)?;
+        Ok(OpenPack { proved: Some(found), ..pack })
+    }
+
+    /// Reads the header alone. What comes out of the pack must be held against a digest of content that a signed entry leads to.
+    pub fn open_unproved(sealed: Bytes, identity: &VaultIdentity) -> Result<OpenPack, PipelineError> {
+        let header = SealedHeader::parse(&sealed, identity)?;
+        let plain_len = plain_len((sealed.len() - header.len) as u64, true)?;
+        Ok(OpenPack { sealed, header: Arc::new(header), plain_len, proved: None })
     }
 
     /// As [`OpenPack::open`], on a thread of the pool.
     pub async fn open_on(pool: &CpuPool, sealed: Bytes, expected: Sha256, identity: Arc<VaultIdentity>) -> Result<OpenPack, PipelineError> {
-        pool.run(move || OpenPack::open(&sealed, expected, &identity)).await?
+        pool.run(move || OpenPack::open(sealed, expected, &identity)).await?
     }
 
-    /// All frames of the pack.
-    pub fn frames(&self) -> &Bytes {
-        &self.frames
+    /// Whether its ciphertext is known to be what a signed list says.
+    pub fn is_proved(&self) -> bool {
+        self.proved.is_some()
     }
 
-    /// The frames at a place.
-    pub fn at(&self, place: Placement) -> Result<Bytes, PipelineError> {
-        let range = || {
-            let (start, length) = (usize::try_from(place.offset).ok()?, usize::try_from(place.length).ok()?);
-            Some(start..start.checked_add(length).filter(|end| *end <= self.frames.len())?)
-        };
-        range().map(|range| self.frames.slice(range)).ok_or(PipelineError::Length("a map points behind the end of a pack"))
+    /// Decrypts blocks from the one with the number `first` into `out`, as many as it has room for or the pack has, and says how many bytes they hold.
+    fn read_blocks(&self, first: u64, out: &mut [u8]) -> Result<usize, PipelineError> {
+        let start = first.saturating_mul(BLOCK as u64);
+        let count = self.plain_len.saturating_sub(start).min((out.len() / BLOCK * BLOCK) as u64);
+        if count == 0 {
+            return Ok(0);
+        }
+        let range = self.header.cipher_range(start..start + count, self.sealed.len() as u64)?;
+        let blocks = &self.sealed[range.bytes.start as usize..range.bytes.end as usize];
+        self.header.key.open_blocks(blocks, range.first_block, range.is_last, &mut out[..count as usize])?;
+        Ok(count as usize)
+    }
+}
+
+/// A place in a pack from which frames are read, mostly forwards. It keeps what it has decrypted, and belongs to one pack until it is cleared.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    /// Where the decrypted bytes begin: at a block.
+    start: u64,
+    plain: Vec<u8>,
+    filled: usize,
+}
+
+impl Cursor {
+    /// Forgets what was decrypted and keeps the memory.
+    pub fn clear(&mut self) {
+        (self.start, self.filled) = (0, 0);
     }
 
-    /// Decodes one run.
-    pub fn decode(&self, run: FrameRun) -> Result<Bytes, PipelineError> {
-        let mut plain = Vec::new();
-        decode_frames(&self.at(run.place)?, run.plain_len, &mut plain)?;
-        Ok(plain.into())
+    /// The frame at `at`, which ends before `end`, and the length of its plaintext.
+    ///
+    /// # Errors
+    /// When a block is damaged or there is no frame of our form.
+    pub fn frame(&mut self, pack: &OpenPack, at: u64, end: u64) -> Result<(&[u8], usize), PipelineError> {
+        if at >= end || end > pack.plain_len {
+            return Err(PipelineError::Length("a map points behind the end of a pack"));
+        }
+        if at < self.start || at > self.start + self.filled as u64 {
+            (self.start, self.filled) = (at - at % BLOCK as u64, 0);
+        }
+        loop {
+            let from = (at - self.start) as usize;
+            let to = self.filled.min(usize::try_from(end - self.start).unwrap_or(usize::MAX));
+            let here = self.plain.get(from..to).unwrap_or_default();
+            match frame::first_lengths(here) {
+                Ok((length, size)) => return Ok((&self.plain[from..from + length], size)),
+                // It may only be that the rest of it is not decrypted yet.
+                Err(error) if self.start + to as u64 >= end || here.len() > frame::frame_max() => return Err(error),
+                Err(_) => self.more(pack, from)?,
+            }
+        }
     }
 
-    /// Decodes one run frame by frame, with memory for one frame only, however much the run holds.
-    pub fn decode_each<E: From<PipelineError>>(&self, place: Placement, plain_len: u64, sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        FrameDecoder::new()?.decode_each(&self.at(place)?, plain_len, sink)
-    }
-
-    /// Decodes runs in parallel on the threads of the pool and gives them in the order of `runs`.
-    pub async fn decode_all(&self, pool: &CpuPool, runs: Vec<FrameRun>) -> Result<Vec<Bytes>, PipelineError> {
-        let one = |run| {
-            let pack = self.clone();
-            async move { pool.run(move || pack.decode(run)).await? }
-        };
-        stream::iter(runs).map(one).buffered(pool.workers()).try_collect().await
+    /// Decrypts the next blocks, and drops those before the byte `from`.
+    fn more(&mut self, pack: &OpenPack, from: usize) -> Result<(), PipelineError> {
+        let gone = from / BLOCK * BLOCK;
+        self.plain.copy_within(gone..self.filled, 0);
+        (self.start, self.filled) = (self.start + gone as u64, self.filled - gone);
+        if self.plain.len() < self.filled + STEP {
+            self.plain.resize(self.filled + STEP, 0);
+        }
+        let first = (self.start + self.filled as u64) / BLOCK as u64;
+        self.filled += pack.read_blocks(first, &mut self.plain[self.filled..self.filled + STEP])?;
+        Ok(())
     }
 }

@@ -17,6 +17,11 @@ pub const FRAME_PLAIN_MAX: usize = 8 << 20;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// No frame of plaintext up to that is longer, in bytes.
+pub(super) fn frame_max() -> usize {
+    compress_bound(FRAME_PLAIN_MAX)
+}
+
 /// Compresses chunks. Holds the memory of one compressor, so make one per thread and keep it.
 pub struct FrameEncoder {
     compressor: Compressor<'static>,
@@ -84,28 +89,6 @@ impl FrameDecoder {
         self.decode_into(frames, plain_len, out)
     }
 
-    /// Hands the plaintext of each frame to `sink`, one after the other: for runs whose whole plaintext need not fit into memory.
-    /// `sink` may have seen plaintext when an error comes.
-    pub fn decode_each<E: From<PipelineError>>(
-        &mut self,
-        frames: &[u8],
-        plain_len: u64,
-        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let total = Frames(frames).try_fold(0u64, |sum, frame| Ok::<_, PipelineError>(sum + frame?.1 as u64))?;
-        if total != plain_len {
-            return Err(PipelineError::Frame("the frames hold another length than the map says").into());
-        }
-        let mut plain = Vec::new();
-        for frame in Frames(frames) {
-            let (frame, length) = frame?;
-            plain.clear();
-            self.decode_into(frame, length, &mut plain)?;
-            sink(&plain)?;
-        }
-        Ok(())
-    }
-
     fn decode_into(&mut self, frames: &[u8], plain_len: usize, out: &mut Vec<u8>) -> Result<(), PipelineError> {
         out.try_reserve_exact(plain_len).map_err(|error| PipelineError::Decode(error.into()))?;
         let length = self.0.decompress_to_buffer(frames, out).map_err(PipelineError::Decode)?;
@@ -153,6 +136,11 @@ impl<'a> Iterator for Frames<'a> {
         self.0 = found.as_ref().map_or(&[], |(frame, _)| &self.0[frame.len()..]);
         Some(found)
     }
+}
+
+/// Length of the first frame and of its plaintext.
+pub(super) fn first_lengths(bytes: &[u8]) -> Result<(usize, usize), PipelineError> {
+    first_frame(bytes).map(|(frame, size)| (frame.len(), size))
 }
 
 /// The first frame and its content size. Refuses what zstd would accept and we never write: old formats, skippable frames,

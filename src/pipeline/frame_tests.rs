@@ -42,15 +42,13 @@ fn concatenated_frames_decode_as_one_and_one_by_one() {
     let parts = [random(70_000), vec![], vec![7; 300_000]];
     let (frames, plain) = (parts.each_ref().map(|part| encode(part)).concat(), parts.concat());
     assert!(decode(&frames, plain.len()).unwrap() == plain);
-    let mut seen = Vec::new();
     let mut decoder = FrameDecoder::new().unwrap();
-    let push = |part: &[u8]| {
-        seen.push(part.to_vec());
-        Ok::<_, PipelineError>(())
+    let one = |frame: Result<(&[u8], usize), PipelineError>| {
+        let ((frame, size), mut plain) = (frame.unwrap(), Vec::new());
+        decoder.decode(frame, size, &mut plain).unwrap();
+        plain
     };
-    decoder.decode_each(&frames, plain.len() as u64, push).unwrap();
-    assert!(seen == parts);
-    assert!(decoder.decode_each(&frames, 1, |_| panic!("nothing is handed out")).map_err(|e: PipelineError| e.kind()).is_err());
+    assert!(Frames(&frames).map(one).collect::<Vec<_>>() == parts);
 }
 
 #[test]

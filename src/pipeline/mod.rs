@@ -18,7 +18,7 @@ pub mod seal;
 pub use budget::{Budget, Permit};
 pub use chunk::{ChunkSizes, Chunker, FixedChunker};
 pub use cpu::CpuPool;
-pub use decode::{FrameRun, OpenPack};
+pub use decode::{Cursor, OpenPack};
 pub use encode::{Encoded, Encoder, Job};
 pub use error::{ErrorKind, PipelineError};
 pub use frame::{FrameDecoder, FrameEncoder, decode_frames};

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{Chunker, CpuPool, Encoder, ErrorKind, FrameRun, Job, OpenPack, VaultIdentity, frame::DEFAULT_LEVEL},
+    super::{Chunker, CpuPool, Cursor, Encoder, ErrorKind, Job, OpenPack, VaultIdentity, decode_frames, frame::DEFAULT_LEVEL},
     *,
 };
 
@@ -19,8 +19,7 @@ fn a_pack_is_one_age_file_named_by_its_digest() {
     let sealed = pack.seal(&key.recipient()).unwrap();
     assert_eq!((sealed.plain_length, sealed.sha256), (120, sha256(&sealed.bytes)));
     assert!(sealed.bytes.starts_with(b"age-encryption.org/v1\n-> X25519 "));
-    let open = OpenPack::open(&sealed.bytes, sealed.sha256, &key).unwrap();
-    assert_eq!(open.at(Placement { offset: 60, length: 60 }).unwrap()[..], [2; 60]);
+    assert!(OpenPack::open(sealed.bytes, sealed.sha256, &key).unwrap().is_proved());
 }
 
 #[test]
@@ -55,12 +54,62 @@ fn a_pack_that_is_not_the_one_on_the_list_is_not_even_decrypted() {
     let mut pack = PackBuilder::new(10);
     pack.append(b"0123456789").unwrap();
     let sealed = pack.seal(&key.recipient()).unwrap();
-    let error = OpenPack::open(&sealed.bytes, sha256(b"another"), &key).unwrap_err();
+    let error = OpenPack::open(sealed.bytes.clone(), sha256(b"another"), &key).unwrap_err();
     assert!(matches!(error, PipelineError::Digest { found, .. } if found == sealed.sha256));
-    let open = OpenPack::open(&sealed.bytes, sealed.sha256, &key).unwrap();
-    for (offset, length) in [(0, 11), (10, 1), (u64::MAX, 1), (1, u64::MAX)] {
-        assert!(open.at(Placement { offset, length }).is_err());
+    assert!(!OpenPack::open_unproved(sealed.bytes, &key).unwrap().is_proved());
+}
+
+/// Frames of bytes that do not compress, one pack of them, and where each frame lies.
+fn framed(sizes: &[usize], key: &VaultIdentity) -> (Vec<Vec<u8>>, Vec<Placement>, SealedPack) {
+    let (mut encoder, mut pack) = (super::super::FrameEncoder::new(DEFAULT_LEVEL).unwrap(), PackBuilder::new(PACK_TARGET));
+    let noise = |(number, size): (usize, &usize)| {
+        let mut plain = vec![0; *size];
+        blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut plain);
+        plain
+    };
+    let plain: Vec<Vec<u8>> = sizes.iter().enumerate().map(noise).collect();
+    let places = plain.iter().map(|plain| pack.append(&encoder.encode(plain).unwrap()).unwrap()).collect();
+    (plain, places, pack.seal(&key.recipient()).unwrap())
+}
+
+fn read(cursor: &mut Cursor, pack: &OpenPack, place: Placement) -> Result<Vec<u8>, PipelineError> {
+    let (frame, size) = cursor.frame(pack, place.offset, place.offset.saturating_add(place.length))?;
+    assert_eq!(frame.len() as u64, place.length);
+    let mut plain = Vec::new();
+    decode_frames(frame, size, &mut plain).map(|()| plain)
+}
+
+#[test]
+fn frames_are_read_in_any_order_and_none_behind_the_end() {
+    let key = VaultIdentity::generate();
+    let (plain, places, sealed) = framed(&[10, 70_000, 0, 65_536, 3_000_000, 1, 400_000, 200_000], &key);
+    let pack = OpenPack::open(sealed.bytes, sealed.sha256, &key).unwrap();
+    let mut cursor = Cursor::default();
+    for index in [0, 1, 2, 3, 4, 5, 6, 7, 7, 2, 4, 0, 6, 4, 1] {
+        assert!(read(&mut cursor, &pack, places[index]).unwrap() == plain[index], "{index}");
     }
+    for index in 0..plain.len() {
+        assert!(read(&mut Cursor::default(), &pack, places[index]).unwrap() == plain[index], "{index} first");
+    }
+    let end = sealed.plain_length;
+    for (offset, length) in [(0, end + 1), (end - 1, 2), (u64::MAX, 1), (1, u64::MAX), (end - 1, 1), (places[4].offset, places[4].length - 1)] {
+        assert!(read(&mut cursor, &pack, Placement { offset, length }).is_err(), "{offset} {length}");
+    }
+    assert!(read(&mut cursor, &pack, places[5]).unwrap() == plain[5], "an error spoils nothing");
+}
+
+#[test]
+fn a_damaged_block_spoils_its_frames_and_no_others() {
+    let key = VaultIdentity::generate();
+    let (plain, places, sealed) = framed(&[500_000, 500_000, 500_000], &key);
+    let mut bytes = sealed.bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let pack = OpenPack::open_unproved(bytes.into(), &key).unwrap();
+    let mut cursor = Cursor::default();
+    assert!(read(&mut cursor, &pack, places[0]).unwrap() == plain[0]);
+    assert!(matches!(read(&mut cursor, &pack, places[1]), Err(PipelineError::Block { .. })));
+    assert!(read(&mut cursor, &pack, places[2]).unwrap() == plain[2]);
 }
 
 /// Chunk, encode in parallel, pack, open, decode; with every third chunk passed by as already stored.
@@ -85,7 +134,7 @@ async fn there_and_back(plain: Vec<u8>, workers: usize) {
         count += 1;
         assert_eq!(done.frame.is_some(), done.tag.0 % 3 != 2);
         if let Some(frame) = done.frame {
-            runs.push(FrameRun { place: pack.append(&frame).unwrap(), plain_len: done.plain_len });
+            runs.push(pack.append(&frame).unwrap());
             expected.push(done.tag.1);
         }
     }
@@ -93,16 +142,9 @@ async fn there_and_back(plain: Vec<u8>, workers: usize) {
     assert!(count > 0 || plain.is_empty());
     let sealed = pack.seal(&key.recipient()).unwrap();
     let open = OpenPack::open_on(&pool, sealed.bytes, sealed.sha256, key).await.unwrap();
-    assert!(open.decode_all(&pool, runs.clone()).await.unwrap() == expected);
-    let whole = Placement { offset: 0, length: open.frames().len() as u64 };
-    let mut stream = Vec::new();
-    let all = runs.iter().map(|run| run.plain_len as u64).sum();
-    let push = |part: &[u8]| {
-        stream.extend_from_slice(part);
-        Ok::<_, PipelineError>(())
-    };
-    open.decode_each(whole, all, push).unwrap();
-    assert!(stream == expected.concat());
+    let mut cursor = Cursor::default();
+    let decoded: Vec<_> = runs.iter().map(|place| read(&mut cursor, &open, *place).unwrap()).collect();
+    assert!(decoded == expected);
 }
 
 proptest! {

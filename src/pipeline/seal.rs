@@ -312,16 +312,21 @@ impl PayloadKey {
         if !is_last && !blocks.len().is_multiple_of(SEALED_BLOCK) {
             return Err(PipelineError::Length("a range inside an age file has whole blocks"));
         }
+        let mut plain = vec![0; plain_len(blocks.len() as u64, first_block == 0)? as usize];
+        self.open_blocks(blocks, first_block, is_last, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`PayloadKey::open_range`], into `plain`, which has the length of the plaintext.
+    pub(super) fn open_blocks(&self, blocks: &[u8], first_block: u64, is_last: bool, plain: &mut [u8]) -> Result<(), PipelineError> {
         let count = blocks.len().div_ceil(SEALED_BLOCK);
-        let plain_len = plain_len(blocks.len() as u64, first_block == 0)? as usize;
-        let mut plain = vec![0; plain_len];
-        for (index, (block, out)) in blocks.chunks(SEALED_BLOCK).zip(OutBlocks(&mut plain)).enumerate() {
+        for (index, (block, out)) in blocks.chunks(SEALED_BLOCK).zip(OutBlocks(plain)).enumerate() {
             let number = first_block + index as u64;
             let (text, tag) = block.split_at(block.len() - TAG);
             let nonce = block_nonce(number, is_last && index + 1 == count);
             self.0.open_separate_gather(nonce, Aad::empty(), text, tag, out).map_err(|_| PipelineError::Block { block: number })?;
         }
-        Ok(plain)
+        Ok(())
     }
 }
 
@@ -333,7 +338,7 @@ impl fmt::Debug for PayloadKey {
 
 /// Bytes of plaintext in `sealed` bytes of blocks. Only a file without any plaintext has an empty block, and it has no other: elsewhere an
 /// empty block would hide a cut at the end of the one before.
-fn plain_len(sealed: u64, from_start: bool) -> Result<u64, PipelineError> {
+pub(super) fn plain_len(sealed: u64, from_start: bool) -> Result<u64, PipelineError> {
     let blocks = sealed.div_ceil(SEALED_BLOCK as u64);
     let least = TAG as u64 + u64::from(blocks > 1 || !from_start);
     match sealed - blocks.saturating_sub(1) * SEALED_BLOCK as u64 >= least {

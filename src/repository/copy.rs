@@ -163,8 +163,8 @@ async fn copy_foundation(courier: &Courier<'_>, trusts: &TrustChain) -> Result<(
         Some(there) if Some(&there.repository) != trusts.repository() => {
             return Err(RepositoryError::Forged { key, what: format!("the destination is the repository {}", there.repository) });
         }
-        Some(_) => {}
-        None => {
+        Some(_) if read(courier.to, &key).await?.is_some() => {}
+        _ => {
             let bytes = read(courier.from, &key).await?.ok_or_else(|| missing(&key))?;
             let _put = courier.put_numbered(&key, bytes, None).await?;
         }
@@ -172,7 +172,8 @@ async fn copy_foundation(courier: &Courier<'_>, trusts: &TrustChain) -> Result<(
     let mut vaults = BTreeMap::new();
     for (trust, digest) in trusts.objects() {
         let key = layout::trust(trust.number);
-        if courier.to.head(&key).await?.is_none() || read(courier.to, &key).await?.is_none_or(|bytes| sha256(&bytes) != digest) {
+        let is_there = read(courier.to, &key).await?.is_some_and(|bytes| sha256(&bytes) == digest);
+        if !is_there || courier.to.head(&layout::trust_signature(digest)).await?.is_none() {
             let (bytes, signature) = signed(courier.from, &key, (digest, trust.to_bytes()), layout::trust_signature, trusts.root()).await?;
             put_signature_for(courier, (&key, layout::trust_signature(digest)), &bytes, signature, trusts.root(), None).await?;
             let _put = courier.put_numbered(&key, bytes, None).await?;
@@ -279,6 +280,18 @@ fn tell(wanted: Vec<Wanted>, mut results: HashMap<ObjectKey, Carried>) -> Vec<Co
     points
 }
 
+/// Puts an entry and its signature where a delete marker hides them. What was put over them stays: neither replaces the other.
+async fn uncover(courier: &Courier<'_>, record: &Record, valid: &ValidEntry, retention: &Retention) -> Result<(), RepositoryError> {
+    let (lineage, signer) = (record.lineage(), &valid.entry.signer);
+    let (key, of) = (layout::record(lineage, valid.entry.number), |digest| layout::signature(lineage, digest));
+    let (bytes, text) = signed(courier.from, &key, (valid.sha256, valid.entry.to_bytes()), of, signer).await?;
+    for (key, body) in [(of(valid.sha256), Bytes::from(text)), (key, bytes)] {
+        let options = PutOptions { retain_until: retention.of_entry(&valid.entry.body), ..PutOptions::of(&body) };
+        let _put = courier.to.put_new(&key, body, &options).await?;
+    }
+    Ok(())
+}
+
 /// Brings the record up to its head: all signatures, then the entries in order. What lies under void numbers is brought as it is, because
 /// the entries above it count it. Gives the number of entries that were put, and of those that only the destination has.
 async fn copy_record(courier: &Courier<'_>, record: &Record, retention: &Retention) -> Result<(u64, u64), RepositoryError> {
@@ -289,7 +302,11 @@ async fn copy_record(courier: &Courier<'_>, record: &Record, retention: &Retenti
     let mut missing: Vec<&ValidEntry> = Vec::new();
     for valid in record.entries() {
         match there.entry(valid.entry.number) {
-            Some(same) if same.sha256 == valid.sha256 => {}
+            Some(same) if same.sha256 == valid.sha256 => {
+                if there.covered().contains(&valid.entry.number) {
+                    uncover(courier, record, valid, retention).await?;
+                }
+            }
             Some(other) => {
                 let (number, lineage) = (valid.entry.number, Box::new(lineage.clone()));
                 return Err(RepositoryError::Fork { lineage, number, one: valid.sha256, other: other.sha256 });

@@ -4,13 +4,15 @@ use bytes::Bytes;
 
 use super::RepositoryError;
 use crate::{
-    model::{ObjectKey, Sha256},
+    model::{ByteCount, ObjectKey, Sha256},
     pipeline::sha256,
-    storage::{ErrorKind, ObjectStore, Put, PutOptions, StoreError},
+    storage::{ErrorKind, ObjectStore, ObjectVersion, Put, PutOptions, StoreError},
 };
 
 /// How many versions of one object are looked at, newest first.
 const MOST_VERSIONS: usize = 100;
+/// No signed object, signature or wrapping is larger: a version that is, is not ours.
+const MOST_BYTES: ByteCount = ByteCount(1 << 20);
 
 /// Bytes that claim to be a signed object, and whatever lies where its signature should be.
 #[derive(Debug, Clone)]
@@ -53,22 +55,48 @@ pub(super) async fn current(
     Ok(Some(Stored { bytes, sha256, signatures }))
 }
 
-/// All bodies that versions of an object have, newest first. Empty where versions cannot be seen.
-async fn bodies(store: &dyn ObjectStore, key: &ObjectKey) -> Result<Vec<Bytes>, StoreError> {
-    let versions = match store.versions(key).await {
-        Ok(versions) => versions,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::AccessDenied) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+/// The versions of an object that have a body, newest first. None where versions cannot be seen.
+async fn versions(store: &dyn ObjectStore, key: &ObjectKey) -> Result<Vec<ObjectVersion>, StoreError> {
+    match store.versions(key).await {
+        Ok(versions) => Ok(versions.into_iter().filter(|version| !version.is_delete_marker).take(MOST_VERSIONS).collect()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::AccessDenied) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn version(store: &dyn ObjectStore, key: &ObjectKey, version: &str) -> Result<Option<Bytes>, StoreError> {
+    match store.get_version(key, version).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All bodies that versions of a small object have, newest first. Empty where versions cannot be seen.
+pub(super) async fn bodies(store: &dyn ObjectStore, key: &ObjectKey) -> Result<Vec<Bytes>, StoreError> {
     let mut found: Vec<Bytes> = Vec::new();
-    for version in versions.iter().filter(|version| !version.is_delete_marker).take(MOST_VERSIONS) {
-        match store.get_version(key, &version.version).await {
-            Ok(bytes) if !found.contains(&bytes) => found.push(bytes),
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+    for ObjectVersion { version: name, size, .. } in versions(store, key).await? {
+        if size <= MOST_BYTES
+            && let Some(bytes) = version(store, key, &name).await?
+            && !found.contains(&bytes)
+        {
+            found.push(bytes);
         }
     }
     Ok(found)
+}
+
+/// The version of an object that has the digest which its name promises, when a delete marker hides it or something was put over it.
+///
+/// # Errors
+/// The store's.
+pub async fn version_named(store: &dyn ObjectStore, key: &ObjectKey, digest: Sha256) -> Result<Option<(String, Bytes)>, StoreError> {
+    for ObjectVersion { version: name, .. } in versions(store, key).await? {
+        if let Some(bytes) = version(store, key, &name).await?.filter(|bytes| sha256(bytes) == digest) {
+            return Ok(Some((name, bytes)));
+        }
+    }
+    Ok(None)
 }
 
 /// Every version of the object, each with every version of its signature.
@@ -88,8 +116,8 @@ pub(super) async fn every_version(
 
 /// What lies under the key of a signed object.
 pub(super) enum Found<T, P> {
-    /// One valid object.
-    Valid { value: T, sha256: Sha256 },
+    /// One valid object; `covered` when a plain read does not show it and its signature.
+    Valid { value: T, sha256: Sha256, covered: bool },
     /// Two different valid ones.
     Two { one: Sha256, other: Sha256 },
     /// Something, and no version of it is valid.
@@ -109,14 +137,14 @@ pub(super) async fn settle<T, P>(
     let mut found = Found::Missing;
     if let Some(stored) = shown {
         match stored.judge(&judge) {
-            Ok(value) => return Ok(Found::Valid { value, sha256: stored.sha256 }),
+            Ok(value) => return Ok(Found::Valid { value, sha256: stored.sha256, covered: false }),
             Err(problem) => found = Found::Invalid { problem, sha256: stored.sha256 },
         }
     }
     for stored in every_version(store, key, signature_key).await? {
         match (stored.judge(&judge), &found) {
             (Ok(_), Found::Valid { sha256, .. }) => return Ok(Found::Two { one: *sha256, other: stored.sha256 }),
-            (Ok(value), _) => found = Found::Valid { value, sha256: stored.sha256 },
+            (Ok(value), _) => found = Found::Valid { value, sha256: stored.sha256, covered: true },
             (Err(problem), Found::Missing) => found = Found::Invalid { problem, sha256: stored.sha256 },
             (Err(_), _) => {}
         }

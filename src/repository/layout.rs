@@ -119,6 +119,11 @@ pub fn number(key: &ObjectKey) -> Option<u64> {
     (numbered && shape).then(|| digits.parse().ok()).flatten().filter(|n| *n > 0)
 }
 
+/// The SHA-256 that a key promises, when its last part is one.
+pub fn digest(key: &ObjectKey) -> Option<Sha256> {
+    key.as_str().rsplit('/').next()?.split_once('.')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +136,8 @@ mod tests {
         assert_eq!(record(&lineage, EntryNumber(7)).as_str(), "production@we/1/record/00000000000000000007.json");
         assert_eq!(signature(&lineage, Sha256::ZERO).as_str(), format!("production@we/1/signatures/{zero}.minisig"));
         assert_eq!(pack(&lineage, &epoch, Sha256::ZERO).as_str(), format!("production@we/1/packs/{epoch}/{zero}.age"));
+        assert_eq!(digest(&pack(&lineage, &epoch, Sha256::ZERO)), Some(Sha256::ZERO));
+        assert_eq!(digest(&record(&lineage, EntryNumber(7))), None);
         assert_eq!(trust(1).as_str(), "trust/00000000000000000001.json");
         let longest: Lineage = format!("{}@{}/{}", "p".repeat(63), "s".repeat(63), u32::MAX).parse().unwrap();
         assert!(packlist(&longest, &epoch, Sha256::ZERO).as_str().len() < 512);

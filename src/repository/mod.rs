@@ -26,3 +26,4 @@ pub mod verify;
 mod fetch;
 
 pub use error::{ErrorKind, RepositoryError};
+pub use fetch::version_named;

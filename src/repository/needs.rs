@@ -108,7 +108,7 @@ impl PackLists {
             let list = match bytes {
                 None => Err(Wrong::Missing),
                 Some(bytes) if sha256(&bytes) != digest => Err(Wrong::Digest),
-                Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| Wrong::Content("it is not a pack list of a known format")),
+                Some(bytes) => PackList::parse(&bytes).map_err(|_| Wrong::Content("it is not a pack list of a known format")),
             };
             Ok::<_, RepositoryError>((digest, list))
         });

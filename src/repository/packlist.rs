@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::FORMAT;
 use crate::model::{EpochId, InvalidId, Lineage, RepositoryId, RunId, Sha256};
 
 /// Most packs in one list: keeps a list well below the size limit of an object.
@@ -35,6 +36,17 @@ pub struct PackList {
     pub run: RunId,
     /// The packs.
     pub packs: Vec<PackInfo>,
+}
+
+impl PackList {
+    /// Reads the bytes of a list.
+    ///
+    /// # Errors
+    /// When they are not a list of this format.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<PackList> {
+        let list: PackList = serde_json::from_slice(bytes)?;
+        if list.format == FORMAT { Ok(list) } else { Err(serde::de::Error::custom("its format is unknown")) }
+    }
 }
 
 /// Positions in a pack list, written `0-17,19`.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     RepositoryError, layout,
+    presence::Inventory,
     record::{Epoch, EpochMode, PointRef, Record},
 };
 use crate::{
@@ -163,8 +164,13 @@ impl Deleted {
 pub async fn delete_epoch(store: &dyn ObjectStore, record: &Record, deletion: &Deletion, ctx: &Context) -> Result<Deleted, RepositoryError> {
     let lineage = record.lineage();
     let mut deleted = Deleted::default();
+    let named = named(store, record, deletion).await?;
     for prefix in layout::epoch_prefixes(lineage, &deletion.epoch) {
-        let objects = list_all(store, &prefix).await?.into_iter().map(|object| (object.key, object.size)).collect();
+        let mut objects: Vec<_> = list_all(store, &prefix).await?.into_iter().map(|object| (object.key, object.size)).collect();
+        let listed: BTreeSet<ObjectKey> = objects.iter().map(|(key, _)| key.clone()).collect();
+        for key in named.iter().filter(|key| key.as_str().starts_with(&prefix) && !listed.contains(*key)) {
+            objects.extend(hidden(store, key).await?);
+        }
         delete_all(store, objects, &mut deleted, ctx).await?;
         if !deleted.is_finished() {
             return Ok(deleted);
@@ -173,12 +179,31 @@ pub async fn delete_epoch(store: &dyn ObjectStore, record: &Record, deletion: &D
     let mut sealed = Vec::new();
     for digest in &deletion.sealed {
         let key = layout::sealed(lineage, *digest);
-        if let Some(found) = store.head(&key).await? {
-            sealed.push((key, found.size));
+        match store.head(&key).await? {
+            Some(found) => sealed.push((key, found.size)),
+            None => sealed.extend(hidden(store, &key).await?),
         }
     }
     delete_all(store, sealed, &mut deleted, ctx).await?;
     Ok(deleted)
+}
+
+/// What the points of an epoch name. A listing does not show what a delete marker hides, and that is stored and paid for too.
+async fn named(store: &dyn ObjectStore, record: &Record, deletion: &Deletion) -> Result<BTreeSet<ObjectKey>, RepositoryError> {
+    let (mut inventory, mut named) = (Inventory::new(store), BTreeSet::new());
+    for number in &deletion.points {
+        named.extend(inventory.needs(record, *number).await?.objects.into_iter().map(|need| need.key));
+    }
+    Ok(named)
+}
+
+/// An object that is not shown, when it has versions: it, and their size.
+async fn hidden(store: &dyn ObjectStore, key: &ObjectKey) -> Result<Option<(ObjectKey, ByteCount)>, StoreError> {
+    match store.versions(key).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => Ok(None),
+        Err(error) => Err(error),
+        Ok(versions) => Ok((!versions.is_empty()).then(|| (key.clone(), versions.iter().map(|version| version.size).sum()))),
+    }
 }
 
 async fn delete_all(

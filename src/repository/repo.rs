@@ -3,7 +3,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{RepositoryError, fetch::read, layout, record::to_line};
+use super::{
+    RepositoryError,
+    fetch::{bodies, read},
+    layout,
+    record::to_line,
+};
 use crate::{
     model::{RepositoryId, Timestamp},
     storage::{ObjectStore, PutOptions},
@@ -25,11 +30,29 @@ impl RepoFile {
     /// Reads it; `None` when there is no repository. Errors: the store's, and `Damaged` when it is not of a known format.
     pub async fn load(store: &dyn ObjectStore) -> Result<Option<RepoFile>, RepositoryError> {
         let key = layout::repo();
-        let Some(bytes) = read(store, &key).await? else { return Ok(None) };
-        match serde_json::from_slice::<RepoFile>(&bytes) {
-            Ok(file) if file.format == layout::FORMAT => Ok(Some(file)),
-            Ok(file) => Err(RepositoryError::Damaged { key, what: format!("it has the unknown format {}", file.format) }),
-            Err(_) => Err(RepositoryError::Damaged { key, what: "it is not the JSON of repo.json".to_owned() }),
+        let shown = match read(store, &key).await? {
+            Some(bytes) => RepoFile::parse(&bytes).map(Some),
+            None => Ok(None),
+        };
+        if let Ok(Some(_)) = &shown {
+            return shown;
+        }
+        // A delete marker may hide it, or something was put over it.
+        let older = bodies(store, &key).await?.iter().find_map(|bytes| RepoFile::parse(bytes).ok());
+        older.map_or(shown, |file| Ok(Some(file)))
+    }
+
+    /// Whether a plain read shows it as it should be. Errors: the store's.
+    pub async fn is_shown(store: &dyn ObjectStore) -> Result<bool, RepositoryError> {
+        Ok(read(store, &layout::repo()).await?.is_some_and(|bytes| RepoFile::parse(&bytes).is_ok()))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<RepoFile, RepositoryError> {
+        let damaged = |what: String| RepositoryError::Damaged { key: layout::repo(), what };
+        match serde_json::from_slice::<RepoFile>(bytes) {
+            Ok(file) if file.format == layout::FORMAT => Ok(file),
+            Ok(file) => Err(damaged(format!("it has the unknown format {}", file.format))),
+            Err(_) => Err(damaged("it is not the JSON of repo.json".to_owned())),
         }
     }
 

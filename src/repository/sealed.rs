@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::map::SegmentRef;
+use super::{layout::FORMAT, map::SegmentRef};
 use crate::{
     model::{MemberName, Problem, RunId, Sha256},
     sources::{Component, RowDigest, RowKey, Shape},
@@ -81,6 +81,17 @@ pub struct SealedPoint {
     pub run: RunId,
     /// The members.
     pub members: Vec<SealedMember>,
+}
+
+impl SealedPoint {
+    /// Reads the text of a sealed part.
+    ///
+    /// # Errors
+    /// When it is not one of this format.
+    pub fn parse(text: &[u8]) -> serde_json::Result<SealedPoint> {
+        let sealed: SealedPoint = serde_json::from_slice(text)?;
+        if sealed.format == FORMAT { Ok(sealed) } else { Err(serde::de::Error::custom("its format is unknown")) }
+    }
 }
 
 /// The sealed part of an `epoch-open`: the key that names chunks, for whoever holds the vault.

@@ -47,10 +47,22 @@ pub enum Role {
     Capture,
     /// Everything.
     Operator,
-    /// Expiries and prunes.
+    /// Expiries and prunes, with the closing of epochs that they need.
     Expire,
     /// Proofs.
     Verify,
+}
+
+impl Role {
+    /// Its name, as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Capture => "capture",
+            Role::Operator => "operator",
+            Role::Expire => "expire",
+            Role::Verify => "verify",
+        }
+    }
 }
 
 /// One key that may sign entries.
@@ -90,6 +102,15 @@ pub struct Revocation {
 }
 
 impl Trust {
+    /// Reads the bytes of a trust object of this format; its signature and its place in the chain are not looked at.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Unreadable`].
+    pub fn parse(bytes: &[u8]) -> Result<Trust, TrustProblem> {
+        let trust: Trust = serde_json::from_slice(bytes).map_err(|_| TrustProblem::Unreadable)?;
+        if trust.format == layout::FORMAT { Ok(trust) } else { Err(TrustProblem::Unreadable) }
+    }
+
     /// The bytes that are stored and signed.
     pub fn to_bytes(&self) -> Vec<u8> {
         to_line(self)
@@ -105,7 +126,11 @@ impl Trust {
         self.vaults.iter().find(|vault| vault.id == *id)
     }
 
-    fn check(&self) -> Result<(), TrustProblem> {
+    /// Whether it says only what can be.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Content`].
+    pub fn check(&self) -> Result<(), TrustProblem> {
         if self.signers.iter().any(|signer| signer.site.is_some() != (signer.role == Role::Capture)) {
             return Err(TrustProblem::Content("a capture signer, and no other, has a site"));
         }
@@ -151,16 +176,14 @@ pub struct TrustChain {
     root: PublicKey,
     objects: Vec<(Trust, Sha256)>,
     void: Option<(u64, TrustProblem)>,
+    covered: Vec<u64>,
 }
 
 impl TrustChain {
     /// Checks the next object without taking it in.
     fn judge(&self, repository: &RepositoryId, bytes: &[u8], signature: Option<&str>) -> Result<Trust, TrustProblem> {
         let number = self.objects.len() as u64 + 1;
-        let trust: Trust = serde_json::from_slice(bytes).map_err(|_| TrustProblem::Unreadable)?;
-        if trust.format != layout::FORMAT {
-            return Err(TrustProblem::Unreadable);
-        }
+        let trust = Trust::parse(bytes)?;
         let signature = signature.ok_or(TrustProblem::NoSignature)?;
         self.root.verify(&layout::trust(number), bytes, signature).map_err(TrustProblem::BadSignature)?;
         if trust.repository != *repository {
@@ -203,7 +226,10 @@ impl TrustChain {
         let shown = current(store, &key, layout::trust_signature).await?;
         let judge = |bytes: &[u8], signature: Option<&str>| self.judge(repository, bytes, signature);
         match settle(store, &key, shown, layout::trust_signature, judge).await? {
-            Found::Valid { value, sha256 } => self.objects.push((value, sha256)),
+            Found::Valid { value, sha256, covered } => {
+                self.objects.push((value, sha256));
+                self.covered.extend(covered.then_some(number));
+            }
             Found::Two { .. } => return Err(RepositoryError::TrustFork { number }),
             Found::Invalid { problem, .. } => self.void = Some((number, problem)),
             Found::Missing => {
@@ -242,7 +268,12 @@ impl TrustChain {
 
     /// Begins the chain of a new repository; the first [`TrustChain::append`] writes number 1.
     pub fn begin(root: PublicKey) -> TrustChain {
-        TrustChain { root, objects: Vec::new(), void: None }
+        TrustChain { root, objects: Vec::new(), void: None, covered: Vec::new() }
+    }
+
+    /// Objects that a plain read does not show, or not with their signatures: they were read from older versions.
+    pub fn covered(&self) -> &[u64] {
+        &self.covered
     }
 
     /// All valid objects with the digests of their bytes, in order.
@@ -279,6 +310,11 @@ impl TrustChain {
     pub fn get(&self, name: &TrustRef) -> Option<&Trust> {
         let index = usize::try_from(name.number.checked_sub(1)?).ok()?;
         self.objects.get(index).filter(|(_, sha256)| *sha256 == name.sha256).map(|(trust, _)| trust)
+    }
+
+    /// What the newest object that has this key says of it: of one that was revoked, too.
+    pub fn signer(&self, key: &PublicKey) -> Option<&Signer> {
+        self.objects.iter().rev().find_map(|(trust, _)| trust.signers.iter().find(|signer| signer.key == *key))
     }
 
     /// Whether the object `since` or a later one takes the credit of `key` from the entry `number` of `lineage`.

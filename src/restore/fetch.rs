@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::RestoreError;
+use super::{RestoreError, opened::older_version};
 use crate::{
     model::{EpochId, Lineage, Sha256, outcome::explain},
     pipeline::{Budget, CpuPool, OpenPack, PipelineError, SealedHeader, VaultIdentity, seal::HEADER_PROBE},
@@ -18,7 +18,7 @@ use crate::{
     storage::ObjectStore,
 };
 
-/// Decrypted packs that are kept for the next window.
+/// Packs that are kept for the next window.
 const KEPT_MAX: usize = 3;
 /// Reading a gap is cheaper than another request, up to this.
 const GAP_MAX: u64 = 512 << 10;
@@ -53,32 +53,40 @@ pub struct PackReader {
     fetched: AtomicU64,
 }
 
-/// Stretches of a pack's frames, by where they begin in the decrypted pack.
+/// Frames of a pack.
 #[derive(Debug)]
 pub enum Frames {
-    /// All of it.
+    /// All of it, decrypted when it is walked.
     Whole(OpenPack),
-    /// Parts, in ascending order, without overlap.
-    Parts(Vec<(u64, Bytes)>),
+    /// Parts, decrypted.
+    Parts(Parts),
 }
 
-impl Frames {
+/// Stretches of a pack's frames, by where they begin in the decrypted pack: in ascending order, without overlap.
+#[derive(Debug)]
+pub struct Parts(Vec<(u64, Bytes)>);
+
+impl Parts {
     /// The frames at a place.
     ///
     /// # Errors
     /// When the place lies outside what was read: a map points where it may not.
     pub fn at(&self, offset: u64, length: u64) -> Result<Bytes, PipelineError> {
-        match self {
-            Frames::Whole(pack) => pack.at(crate::pipeline::Placement { offset, length }),
-            Frames::Parts(parts) => {
-                let outside = PipelineError::Length("a map points behind the end of a pack");
-                let Some((start, bytes)) = parts.iter().rev().find(|(start, _)| *start <= offset) else { return Err(outside) };
-                let from = usize::try_from(offset - start).ok();
-                let range = from.and_then(|from| Some(from..from.checked_add(usize::try_from(length).ok()?)?));
-                range.filter(|range| range.end <= bytes.len()).map(|range| bytes.slice(range)).ok_or(outside)
-            }
-        }
+        let outside = PipelineError::Length("a map points behind the end of a pack");
+        let Some((start, bytes)) = self.0.iter().rev().find(|(start, _)| *start <= offset) else { return Err(outside) };
+        let from = usize::try_from(offset - start).ok();
+        let range = from.and_then(|from| Some(from..from.checked_add(usize::try_from(length).ok()?)?));
+        range.filter(|range| range.end <= bytes.len()).map(|range| bytes.slice(range)).ok_or(outside)
     }
+}
+
+/// How well a pack must be known before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Its ciphertext has the digest that a signed list gives.
+    Digest,
+    /// It decrypts; what comes out is held against a digest of content, and the other proof asked for when that differs.
+    Content,
 }
 
 impl PackReader {
@@ -100,28 +108,58 @@ impl PackReader {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    fn kept(&self, pack: Sha256) -> Option<OpenPack> {
+    fn kept(&self, pack: Sha256, proof: Proof) -> Option<OpenPack> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(sha256, _)| *sha256 == pack).map(|(_, open)| open.clone())
+        kept.iter().find(|(sha256, open)| *sha256 == pack && (proof == Proof::Content || open.is_proved())).map(|(_, open)| open.clone())
     }
 
     fn keep(&self, pack: Sha256, open: OpenPack) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(sha256, _)| *sha256 != pack);
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
         kept.push_back((pack, open));
     }
 
-    /// Reads the given places of a pack: `(offset, length)` in the decrypted pack. Reads the whole pack when that is cheaper.
+    /// Reads the given places of a pack: `(offset, length)` in the decrypted pack. Reads the whole pack when that is cheaper, and then proves it by its
+    /// digest.
     ///
     /// # Errors
     /// When no location has the pack as it should be.
-    pub async fn frames(&self, pack: Sha256, mut places: Vec<(u64, u64)>) -> Result<Frames, RestoreError> {
-        if let Some(open) = self.kept(pack) {
+    pub async fn frames(&self, pack: Sha256, places: Vec<(u64, u64)>) -> Result<Frames, RestoreError> {
+        self.some(pack, places, Proof::Digest).await
+    }
+
+    /// As [`PackReader::frames`], from the first location that has something under the pack's name which the vault's key opens. Damage may show only
+    /// when it is walked, and forgery only in the content: the caller compares that with its digest, and turns to [`PackReader::proved`].
+    ///
+    /// # Errors
+    /// When no location has the pack.
+    pub async fn unproved(&self, pack: Sha256, places: Vec<(u64, u64)>) -> Result<Frames, RestoreError> {
+        self.some(pack, places, Proof::Content).await
+    }
+
+    /// Reads a whole pack, from the first location where it is what the signed list says.
+    ///
+    /// # Errors
+    /// When no location has it.
+    pub async fn proved(&self, pack: Sha256) -> Result<Frames, RestoreError> {
+        match self.kept(pack, Proof::Digest) {
+            Some(open) => Ok(Frames::Whole(open)),
+            None => self.whole(pack, self.size(pack)?, Proof::Digest).await.map(Frames::Whole),
+        }
+    }
+
+    fn size(&self, pack: Sha256) -> Result<u64, RestoreError> {
+        self.sizes.get(&pack).copied().ok_or(RestoreError::UnknownPack(pack))
+    }
+
+    async fn some(&self, pack: Sha256, mut places: Vec<(u64, u64)>, proof: Proof) -> Result<Frames, RestoreError> {
+        if let Some(open) = self.kept(pack, proof) {
             return Ok(Frames::Whole(open));
         }
-        let size = *self.sizes.get(&pack).ok_or(RestoreError::UnknownPack(pack))?;
+        let size = self.size(pack)?;
         places.sort_unstable();
         let mut spans: Vec<(u64, u64)> = Vec::new();
         for (offset, length) in places {
@@ -132,25 +170,38 @@ impl PackReader {
         }
         let wanted: u64 = spans.iter().map(|(_, length)| *length).fold(0, u64::saturating_add);
         if wanted.saturating_mul(2) > size {
-            return self.whole(pack, size).await.map(Frames::Whole);
+            return self.whole(pack, size, proof).await.map(Frames::Whole);
         }
-        self.first_good(pack, async |location| self.parts(location, pack, size, &spans).await).await.map(Frames::Parts)
+        match self.first_good(pack, async |location| self.parts(location, pack, size, &spans).await).await {
+            Err(RestoreError::Nowhere { .. }) => self.whole(pack, size, proof).await.map(Frames::Whole),
+            parts => parts.map(Frames::Parts),
+        }
     }
 
     /// Reads a whole pack and keeps it for a while.
-    async fn whole(&self, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
-        let open = self.first_good(pack, async |location| self.open(location, pack, size).await).await?;
+    async fn whole(&self, pack: Sha256, size: u64, proof: Proof) -> Result<OpenPack, RestoreError> {
+        let open = match self.first_good(pack, async |location| self.open(location, pack, size, proof).await).await {
+            Err(RestoreError::Nowhere { key, tried }) => {
+                let sealed = older_version(&self.locations, &key, pack).await.ok_or(RestoreError::Nowhere { key, tried })?;
+                self.fetched.fetch_add(size, Ordering::Relaxed);
+                OpenPack::open_on(&self.pool, sealed, pack, Arc::clone(&self.vault)).await?
+            }
+            open => open?,
+        };
         self.keep(pack, open.clone());
         Ok(open)
     }
 
-    async fn open(&self, location: &Location, pack: Sha256, size: u64) -> Result<OpenPack, RestoreError> {
+    async fn open(&self, location: &Location, pack: Sha256, size: u64, proof: Proof) -> Result<OpenPack, RestoreError> {
         let sealed = location.store.get(&layout::pack(&self.lineage, &self.epoch, pack), None).await?;
         self.fetched.fetch_add(size, Ordering::Relaxed);
-        Ok(OpenPack::open_on(&self.pool, sealed, pack, Arc::clone(&self.vault)).await?)
+        Ok(match proof {
+            Proof::Digest => OpenPack::open_on(&self.pool, sealed, pack, Arc::clone(&self.vault)).await?,
+            Proof::Content => OpenPack::open_unproved(sealed, &self.vault)?,
+        })
     }
 
-    async fn parts(&self, location: &Location, pack: Sha256, size: u64, spans: &[(u64, u64)]) -> Result<Vec<(u64, Bytes)>, RestoreError> {
+    async fn parts(&self, location: &Location, pack: Sha256, size: u64, spans: &[(u64, u64)]) -> Result<Parts, RestoreError> {
         let key = layout::pack(&self.lineage, &self.epoch, pack);
         let prefix = location.store.get(&key, Some(0..(HEADER_PROBE as u64).min(size))).await?;
         self.fetched.fetch_add(prefix.len() as u64, Ordering::Relaxed);
@@ -166,7 +217,7 @@ impl PackReader {
             let end = skip.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX)).min(whole.len());
             parts.push((*offset, whole.slice(skip..end)));
         }
-        Ok(parts)
+        Ok(Parts(parts))
     }
 
     /// Tries every location in order; a copy that is missing or damaged is passed over.

@@ -16,6 +16,7 @@ use crate::{
         packlist::{PackList, Positions},
         record::{Point, PointRef},
         sealed::{SealedComponent, SealedMember, SealedPoint},
+        version_named,
     },
 };
 
@@ -48,7 +49,22 @@ pub async fn fetch_named(locations: &[Location], key: &ObjectKey, digest: Sha256
             Err(error) => tried.push(format!("{}: {}", location.name, explain(&error))),
         }
     }
-    Err(RestoreError::Nowhere { key: key.clone(), tried: tried.join("; ") })
+    older_version(locations, key, digest).await.ok_or_else(|| RestoreError::Nowhere { key: key.clone(), tried: tried.join("; ") })
+}
+
+/// An object that is at no location as it should be may lie behind a delete marker, or under what was put over it.
+pub async fn older_version(locations: &[Location], key: &ObjectKey, digest: Sha256) -> Option<Bytes> {
+    for location in locations {
+        match version_named(location.store.as_ref(), key, digest).await {
+            Ok(None) => {}
+            Ok(Some((version, bytes))) => {
+                tracing::warn!(%key, location = location.name, version, "it is hidden or covered, and was read from an older version");
+                return Some(bytes);
+            }
+            Err(error) => tracing::warn!(%key, location = location.name, %error, "its older versions cannot be read"),
+        }
+    }
+    None
 }
 
 impl OpenedPoint {
@@ -98,7 +114,7 @@ fn unpack(packed: &[u8]) -> Result<SealedPoint, RestoreError> {
     let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|size| *size <= SEALED_PLAIN_MAX).ok_or_else(different)?;
     let plain = zstd::bulk::decompress(packed, size).map_err(|_| different())?;
-    serde_json::from_slice(&plain).map_err(|source| RestoreError::Line { what: "the sealed part".to_owned(), source })
+    SealedPoint::parse(&plain).map_err(|source| RestoreError::Line { what: "the sealed part".to_owned(), source })
 }
 
 /// The sizes of all packs that a manifest names.
@@ -111,7 +127,7 @@ pub async fn pack_sizes(point: &PointRef, manifest: &Point, locations: &[Locatio
         let key = layout::packlist(&point.id.lineage, &manifest.epoch, list.sha256);
         let bytes = fetch_named(locations, &key, list.sha256).await?;
         let what = || RestoreError::Different { what: format!("the pack list {}", list.sha256) };
-        let parsed: PackList = serde_json::from_slice(&bytes).map_err(|source| RestoreError::Line { what: "a pack list".to_owned(), source })?;
+        let parsed = PackList::parse(&bytes).map_err(|source| RestoreError::Line { what: "a pack list".to_owned(), source })?;
         let needed: Positions = list.needed.parse().map_err(|_| what())?;
         for position in needed.iter() {
             let pack = parsed.packs.get(position).ok_or_else(what)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     RestoreError,
     fetch::PackReader,
-    maps::segment_lines,
+    maps::MapReader,
     window::{self, write_window},
 };
 use crate::{
@@ -76,11 +76,12 @@ pub async fn restore_tree(
     let mut waiting: Vec<TreeLine> = Vec::new();
     let renamed = renamed(component, select, packs).await?;
     let last = component.segments.len().saturating_sub(1);
-    for (i, segment) in component.segments.iter().enumerate() {
+    let mut map = MapReader::new(packs, component);
+    for i in 0..component.segments.len() {
         if ctx.cancel.is_draining() {
             return Err(RestoreError::Cancelled);
         }
-        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+        let lines: Vec<TreeLine> = map.lines().await?;
         digest.update(format!("{}\n", listing(&lines)).as_bytes());
         waiting.extend(choose(lines, select, &renamed));
         let bytes: u64 = waiting.iter().flat_map(|line| &line.runs).map(|run| run.size).sum();
@@ -134,8 +135,9 @@ async fn renamed(component: &SealedComponent, select: &Selection, packs: &PackRe
     if select.is_all() {
         return Ok(renamed);
     }
-    for segment in &component.segments {
-        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+    let mut map = MapReader::new(packs, component);
+    for _ in &component.segments {
+        let lines: Vec<TreeLine> = map.lines().await?;
         for TreeLine { entry, .. } in lines {
             if let EntryKind::HardLink { first } = entry.kind
                 && select.wants(&entry.path)
@@ -184,8 +186,9 @@ async fn compare_attributes(
     let received = move || compare(std::iter::from_fn(|| expected.blocking_recv()).flatten(), &target, extras);
     let comparing = tokio::task::spawn_blocking(received);
     let mut moved = Vec::new();
-    for segment in &component.segments {
-        let lines: Vec<TreeLine> = segment_lines(packs, segment, &component.name).await?;
+    let mut map = MapReader::new(packs, component);
+    for _ in &component.segments {
+        let lines: Vec<TreeLine> = map.lines().await?;
         let entries = choose(lines, select, renamed).into_iter().map(|line| TreeEntry { sha256: None, ..line.entry });
         // Renamed entries are out of order, so a selection is compared at the end, as a whole.
         if select.is_all() {

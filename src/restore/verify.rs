@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     RestoreError,
+    content::Content,
     fetch::PackReader,
     maps::segment_lines,
     opened::OpenedPoint,
@@ -130,7 +131,7 @@ impl Check<'_> {
         let packs = self.packs;
         let one = |(pack, files): (Sha256, Vec<Single>)| async move {
             let size = packs.sizes.get(&pack).copied().unwrap_or(0);
-            let _permit = packs.budget.acquire(2 * size).await;
+            let _permit = packs.budget.acquire(size).await;
             singles(packs, pack, files).await
         };
         let found: Vec<_> = stream::iter(by_pack).map(one).buffer_unordered(packs.pool.workers() + 1).collect().await;
@@ -193,7 +194,7 @@ impl Check<'_> {
 }
 
 /// Decodes a run on a blocking thread and hands its bytes to `state`, which it gives back.
-async fn feed<T: Send + 'static>(
+pub(super) async fn feed<T: Send + 'static>(
     packs: &PackReader,
     run: Run,
     mut state: T,
@@ -229,56 +230,7 @@ async fn singles(packs: &PackReader, pack: Sha256, mut files: Vec<Single>) -> Ve
     packs.pool.run(work).await.map_err(RestoreError::from).flatten().unwrap_or_else(failed)
 }
 
-fn differs(entry: &TreeEntry, found: Sha256) -> Option<String> {
+pub(super) fn differs(entry: &TreeEntry, found: Sha256) -> Option<String> {
     let expected = entry.sha256.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
     (entry.sha256 != Some(found)).then(|| format!("its content has the SHA-256 {found}, the map says {expected}"))
-}
-
-/// Hashes a file from its stretches of data, with zeros for the holes between them.
-struct Content {
-    hasher: Sha256Hasher,
-    extents: Vec<crate::sources::Extent>,
-    /// The extent that is being filled, and how much of it is.
-    next: usize,
-    filled: u64,
-    /// Position in the file.
-    at: u64,
-    size: u64,
-    path: String,
-}
-
-impl Content {
-    fn new(entry: &TreeEntry) -> Content {
-        let (extents, size, path) = (entry.extents(), entry.size(), entry.display_path());
-        Content { hasher: Sha256Hasher::new(), extents, next: 0, filled: 0, at: 0, size, path }
-    }
-
-    fn data(&mut self, mut part: &[u8]) -> Result<(), RestoreError> {
-        while !part.is_empty() {
-            let different = || RestoreError::Different { what: self.path.clone() };
-            let extent = self.extents.get(self.next).ok_or_else(different)?;
-            if self.filled == 0 {
-                self.hasher.update_zeros(extent.offset.checked_sub(self.at).ok_or_else(different)?);
-                self.at = extent.offset;
-            }
-            let count = part.len().min(usize::try_from(extent.length - self.filled).unwrap_or(usize::MAX));
-            self.hasher.update(&part[..count]);
-            self.at += count as u64;
-            self.filled += count as u64;
-            if self.filled == extent.length {
-                (self.next, self.filled) = (self.next + 1, 0);
-            }
-            part = &part[count..];
-        }
-        Ok(())
-    }
-
-    /// The digest, when every stretch of data was filled.
-    fn finish(mut self) -> Result<Sha256, RestoreError> {
-        if self.next < self.extents.len() || self.at > self.size {
-            return Err(RestoreError::Different { what: self.path });
-        }
-        self.hasher.update_zeros(self.size - self.at);
-        Ok(self.hasher.finish())
-    }
 }

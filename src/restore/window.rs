@@ -1,19 +1,24 @@
 //! A window: neighbouring lines of a map, restored together so that each pack is read once for all of them.
+//!
+//! Each byte is hashed once: where it was read back from the target. Packs are therefore taken unproved. Whatever is wrong then, a block that does
+//! not decrypt, frames that are none, a file with another digest, has its packs proved and is written again.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{RestoreError, fetch::PackReader, walk::FrameWalk};
+use super::{
+    RestoreError,
+    content::Content,
+    fetch::{Frames, PackReader},
+    mend::mend,
+    walk::FrameWalk,
+};
 use crate::{
     model::{Problem, Sha256},
-    pipeline::hash::Sha256Hasher,
     repository::map::{Run, TreeLine},
     sources::{EntryKind, Extent, FileSlot, TreeEntry, TreeWriter},
 };
@@ -22,13 +27,27 @@ use crate::{
 pub const BYTES_MAX: u64 = 512 << 20;
 /// A window ends after this many lines.
 pub const LINES_MAX: usize = 16_384;
-const READ_BACK: usize = 256 << 10;
+/// Files of several runs that are open at a time: the usual limit of a process is 1024.
+const OPEN_MAX: usize = 256;
+/// Bytes that are read back at once: they are hashed while the processor has them at hand.
+pub(super) const READ_BACK: usize = 256 << 10;
 
 /// A file that several runs fill.
 #[derive(Debug)]
 struct Shared {
     slot: FileSlot,
-    left: AtomicU64,
+    runs: Vec<Run>,
+    turn: Mutex<Turn>,
+}
+
+/// How far a shared file is written and read back.
+#[derive(Debug)]
+struct Turn {
+    written: Vec<bool>,
+    /// The first run that was not read back.
+    next: usize,
+    /// What was read back so far; taken by the thread that goes on with it.
+    content: Option<Content>,
 }
 
 /// What one run is for.
@@ -36,8 +55,42 @@ struct Shared {
 enum Use {
     /// The whole content of a file.
     Whole(TreeEntry),
-    /// A part of a file, from this position in its data.
-    Part(Arc<Shared>, u64),
+    /// One of the runs of a file, which begins at this position in its data.
+    Part(Arc<Shared>, usize, u64),
+}
+
+impl Shared {
+    fn new(slot: FileSlot, runs: Vec<Run>) -> Shared {
+        let turn = Turn { written: vec![false; runs.len()], next: 0, content: Some(Content::new(slot.entry())) };
+        Shared { slot, runs, turn: Mutex::new(turn) }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that a run is written and reads back what is written without a gap, while it is still in the cache. A thread that is at it already
+    /// goes on with this run too. The digest comes with the last one.
+    fn written(&self, run: usize, buffer: &mut [u8]) -> Result<Option<Sha256>, RestoreError> {
+        let mut turn = self.turn();
+        turn.written[run] = true;
+        if !turn.written.get(turn.next).is_some_and(|written| *written) {
+            return Ok(None);
+        }
+        let Some(mut content) = turn.content.take() else { return Ok(None) };
+        while turn.written.get(turn.next).is_some_and(|written| *written) {
+            let size = self.runs[turn.next].size;
+            drop(turn);
+            content.read_back(&self.slot, size, buffer)?;
+            turn = self.turn();
+            turn.next += 1;
+        }
+        if turn.next == self.runs.len() {
+            return content.finish().map(Some);
+        }
+        turn.content = Some(content);
+        Ok(None)
+    }
 }
 
 /// What came of a window.
@@ -56,27 +109,53 @@ pub struct WindowEnd {
 /// # Errors
 /// When a pack cannot be read or the target not be written. A file with other content than promised is a problem instead.
 pub async fn write_window(lines: Vec<TreeLine>, packs: &PackReader, writer: &Arc<TreeWriter>) -> Result<WindowEnd, RestoreError> {
-    let mut end = WindowEnd { items: lines.len() as u64, ..WindowEnd::default() };
-    let mut by_pack: BTreeMap<Sha256, Vec<(Run, Use)>> = BTreeMap::new();
+    let mut end = WindowEnd::default();
+    for part in parts(lines) {
+        write_part(part, packs, writer, &mut end).await?;
+    }
+    Ok(end)
+}
+
+/// The lines in parts of no more than [`OPEN_MAX`] files of several runs.
+fn parts(lines: Vec<TreeLine>) -> Vec<Vec<TreeLine>> {
+    let (mut parts, mut open) = (vec![Vec::new()], 0);
+    for line in lines {
+        open += usize::from(line.runs.len() > 1);
+        if open > OPEN_MAX {
+            parts.push(Vec::new());
+            open = 1;
+        }
+        parts.last_mut().expect("there is one from the beginning").push(line);
+    }
+    parts
+}
+
+async fn write_part(lines: Vec<TreeLine>, packs: &PackReader, writer: &Arc<TreeWriter>, end: &mut WindowEnd) -> Result<(), RestoreError> {
+    end.items += lines.len() as u64;
+    let mut by_pack: BTreeMap<Sha256, VecDeque<(Run, Use)>> = BTreeMap::new();
     let mut order = Vec::new();
     for TreeLine { entry, mut runs } in lines {
-        end.bytes += runs.iter().map(|run| run.size).sum::<u64>();
+        let size = runs.iter().map(|run| run.size).fold(0, u64::saturating_add);
+        // What is written and read back below relies on it.
+        if size != entry.extents().iter().map(|extent| extent.length).sum::<u64>() {
+            return Err(RestoreError::Different { what: entry.display_path() });
+        }
+        end.bytes += size;
         let mut add = |run: Run, usage: Use| {
             let list = by_pack.entry(run.pack).or_insert_with(|| {
                 order.push(run.pack);
-                Vec::new()
+                VecDeque::new()
             });
-            list.push((run, usage));
+            list.push_back((run, usage));
         };
         match (&entry.kind, runs.len()) {
             (EntryKind::File { .. }, 1) => add(runs.remove(0), Use::Whole(entry)),
             (EntryKind::File { .. }, 2..) => {
-                let shared = Arc::new(Shared { left: AtomicU64::new(runs.len() as u64), slot: writer.begin_file(&entry)? });
+                let shared = Arc::new(Shared::new(writer.begin_file(&entry)?, runs));
                 let mut at = 0;
-                for run in runs {
-                    let size = run.size;
-                    add(run, Use::Part(Arc::clone(&shared), at));
-                    at += size;
+                for (index, run) in shared.runs.iter().enumerate() {
+                    add(run.clone(), Use::Part(Arc::clone(&shared), index, at));
+                    at += run.size;
                 }
             }
             _ => writer.write(&entry)?,
@@ -85,48 +164,105 @@ pub async fn write_window(lines: Vec<TreeLine>, packs: &PackReader, writer: &Arc
     let jobs: Vec<_> = order.into_iter().map(|pack| (pack, by_pack.remove(&pack).expect("every pack of the order has uses"))).collect();
     let ahead = packs.pool.workers() + 1;
     let one = |(pack, uses)| write_pack(pack, uses, packs, Arc::clone(writer));
-    let problems: Vec<Vec<Problem>> = stream::iter(jobs).map(one).buffer_unordered(ahead).try_collect().await?;
-    end.problems = problems.concat();
-    Ok(end)
+    let suspects: Vec<Vec<TreeLine>> = stream::iter(jobs).map(one).buffer_unordered(ahead).try_collect().await?;
+    for line in suspects.into_iter().flatten() {
+        end.problems.extend(mend(line, packs, writer).await?);
+    }
+    Ok(())
 }
 
-async fn write_pack(pack: Sha256, mut uses: Vec<(Run, Use)>, packs: &PackReader, writer: Arc<TreeWriter>) -> Result<Vec<Problem>, RestoreError> {
+/// Writes everything that lies in one pack, and gives the files that came out different.
+async fn write_pack(pack: Sha256, uses: VecDeque<(Run, Use)>, packs: &PackReader, writer: Arc<TreeWriter>) -> Result<Vec<TreeLine>, RestoreError> {
     let size = packs.sizes.get(&pack).copied().unwrap_or(0);
-    let _permit = packs.budget.acquire(2 * size).await;
-    let frames = packs.frames(pack, uses.iter().map(|(run, _)| (run.offset, run.length)).collect()).await?;
-    let work = move || {
-        uses.sort_by_key(|(run, _)| (run.offset, run.skip));
-        let mut walk = FrameWalk::new(&frames)?;
-        let mut problems = Vec::new();
-        for (run, usage) in uses {
-            problems.extend(write_use(&mut walk, &run, usage, &writer)?);
+    let _permit = packs.budget.acquire(size).await;
+    let places = uses.iter().map(|(run, _)| (run.offset, run.length)).collect();
+    let mut job = Job { uses, suspects: Vec::new(), writer, again: false };
+    job.uses.make_contiguous().sort_by_key(|(run, _)| (run.offset, run.skip));
+    let mut frames = packs.unproved(pack, places).await?;
+    loop {
+        let work = move || {
+            let outcome = job.work(&frames);
+            (job, outcome)
+        };
+        let (back, outcome) = packs.pool.run(work).await?;
+        job = back;
+        match outcome {
+            Ok(()) => return Ok(job.suspects),
+            Err(error) if error.is_damage() && !job.again => job.again = true,
+            Err(error) => return Err(error),
         }
-        Ok(problems)
-    };
-    packs.pool.run(work).await?
+        frames = packs.proved(pack).await?;
+    }
 }
 
-fn write_use(walk: &mut FrameWalk<'_>, run: &Run, usage: Use, writer: &TreeWriter) -> Result<Option<Problem>, RestoreError> {
+/// What is to be written from one pack.
+struct Job {
+    uses: VecDeque<(Run, Use)>,
+    suspects: Vec<TreeLine>,
+    writer: Arc<TreeWriter>,
+    /// The first of the uses was tried before.
+    again: bool,
+}
+
+impl Job {
+    fn work(&mut self, frames: &Frames) -> Result<(), RestoreError> {
+        let mut walk = FrameWalk::new(frames)?;
+        let mut buffer = vec![0; READ_BACK];
+        let mut again = self.again;
+        while let Some((run, usage)) = self.uses.front() {
+            let suspect = write_use(&mut walk, run, usage, &self.writer, again, &mut buffer)?;
+            self.suspects.extend(suspect);
+            self.uses.pop_front();
+            again = false;
+        }
+        Ok(())
+    }
+}
+
+fn write_use(
+    walk: &mut FrameWalk<'_>,
+    run: &Run,
+    usage: &Use,
+    writer: &TreeWriter,
+    again: bool,
+    buffer: &mut [u8],
+) -> Result<Option<TreeLine>, RestoreError> {
     match usage {
         Use::Whole(entry) => {
-            let slot = writer.begin_file(&entry)?;
-            write_run(walk, run, &slot, 0)?;
-            finish(&slot, writer)
+            let slot = if again { writer.begin_again(entry)? } else { writer.begin_file(entry)? };
+            write_run(walk, run, &slot, 0, |_| Ok(()))?;
+            let mut content = Content::new(entry);
+            content.read_back(&slot, run.size, buffer)?;
+            Ok(finish(&slot, content.finish()?, std::slice::from_ref(run), writer))
         }
-        Use::Part(shared, at) => {
-            write_run(walk, run, &shared.slot, at)?;
-            match shared.left.fetch_sub(1, Ordering::AcqRel) {
-                1 => finish(&shared.slot, writer),
-                _ => Ok(None),
-            }
+        Use::Part(shared, index, at) => {
+            write_run(walk, run, &shared.slot, *at, |_| Ok(()))?;
+            let digest = shared.written(*index, buffer)?;
+            Ok(digest.and_then(|digest| finish(&shared.slot, digest, &shared.runs, writer)))
         }
     }
 }
 
-/// Writes the bytes of a run at their place: `at` counts in the file's stretches of data.
-fn write_run(walk: &mut FrameWalk<'_>, run: &Run, slot: &FileSlot, mut at: u64) -> Result<(), RestoreError> {
+/// Gives a file that is as it should be its attributes; another is suspect.
+fn finish(slot: &FileSlot, found: Sha256, runs: &[Run], writer: &TreeWriter) -> Option<TreeLine> {
+    if slot.entry().sha256 != Some(found) {
+        return Some(TreeLine { entry: slot.entry().clone(), runs: runs.to_vec() });
+    }
+    writer.finish_file(slot);
+    None
+}
+
+/// Writes the bytes of a run at their place, and shows them to `seen`: `at` counts in the file's stretches of data.
+pub(super) fn write_run(
+    walk: &mut FrameWalk<'_>,
+    run: &Run,
+    slot: &FileSlot,
+    mut at: u64,
+    mut seen: impl FnMut(&[u8]) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
     let extents = slot.entry().extents();
     walk.run(run, |mut part| {
+        seen(part)?;
         while !part.is_empty() {
             let (offset, room) = place(&extents, at).ok_or_else(|| RestoreError::Different { what: slot.entry().display_path() })?;
             let count = part.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -149,31 +285,26 @@ fn place(extents: &[Extent], mut at: u64) -> Option<(u64, u64)> {
     None
 }
 
-/// Reads a whole file back, compares it with its digest, and gives it its attributes.
-fn finish(slot: &FileSlot, writer: &TreeWriter) -> Result<Option<Problem>, RestoreError> {
-    let mut hasher = Sha256Hasher::new();
-    let mut buffer = vec![0; READ_BACK.min(usize::try_from(slot.entry().size()).unwrap_or(READ_BACK))];
-    let mut at = 0;
-    for extent in slot.entry().extents() {
-        hasher.update_zeros(extent.offset - at);
-        let mut left = extent.length;
-        at = extent.offset;
-        while left > 0 {
-            let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            slot.read_at(at, &mut buffer[..count])?;
-            hasher.update(&buffer[..count]);
-            at += count as u64;
-            left -= count as u64;
-        }
-    }
-    hasher.update_zeros(slot.entry().size() - at);
-    let (expected, found) = (slot.entry().sha256, hasher.finish());
-    let subject = slot.entry().display_path();
-    writer.finish_file(slot);
-    let differs = || Problem { subject, what: format!("its content has the SHA-256 {found}, the map says {}", shown(expected)) };
-    Ok((expected != Some(found)).then(differs))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::FileTime;
 
-fn shown(digest: Option<Sha256>) -> String {
-    digest.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string())
+    fn line(runs: usize) -> TreeLine {
+        let run = Run { pack: Sha256::ZERO, offset: 0, length: 1, skip: 0, size: 1 };
+        let kind = EntryKind::File { size: runs as u64, data: None };
+        let mtime = FileTime { seconds: 0, nanos: 0 };
+        let entry = TreeEntry { path: b"a".to_vec(), kind, mode: 0o600, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new(), sha256: None };
+        TreeLine { entry, runs: vec![run; runs] }
+    }
+
+    #[test]
+    fn no_more_files_are_open_at_a_time_than_a_process_may_have() {
+        let lines: Vec<_> = (0..2000).map(|number| line(if number % 4 == 0 { 1 } else { 3 })).collect();
+        let parts = parts(lines);
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 2000);
+        let open = |part: &Vec<TreeLine>| part.iter().filter(|line| line.runs.len() > 1).count();
+        assert!(parts.iter().all(|part| open(part) <= OPEN_MAX), "1500 in {} parts", parts.len());
+        assert_eq!(parts.len(), 6);
+    }
 }

@@ -158,7 +158,7 @@ impl TreeEntry {
         bytes
     }
 
-    /// The path for people: bytes that are not UTF-8 as `\xNN`.
+    /// The path for people, as [`display_path`] shows it.
     pub fn display_path(&self) -> String {
         display_path(&self.path)
     }
@@ -178,13 +178,23 @@ impl TreeEntry {
     }
 }
 
-/// A path for people: `.` for the root, bytes that are not UTF-8 as `\xNN`.
+/// A path for people: `.` for the root, bytes that are not UTF-8 as `\xNN`, control characters as in Rust (`\n`, `\u{1b}`): a name must not
+/// steer the terminal, nor begin a line of its own.
 pub fn display_path(path: &[u8]) -> String {
     if path.is_empty() {
         return ".".to_owned();
     }
-    let shown = |chunk: std::str::Utf8Chunk<'_>| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii());
-    path.utf8_chunks().map(shown).collect()
+    let mut shown = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter.is_control() {
+                true => shown.extend(letter.escape_default()),
+                false => shown.push(letter),
+            }
+        }
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    shown
 }
 
 /// Whether a path stays inside its tree: relative, no empty part, no `.` or `..`, no NUL.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{CassandraSource, CommandSource, Consistency, EnvValue, FilesOptions, FilesSource, Source};
+use super::{CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, Source};
 use crate::config::SourceConfig;
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -21,8 +21,8 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
                 env: plain.chain(secret).collect(),
                 timeout: Some(command.timeout),
                 allow_empty: command.allow_empty,
-                allow_unread: false,
-                consistency: Consistency::Span,
+                allow_unread: command.allow_unread,
+                consistency: command.consistency,
             })
         }
         SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(cassandra.clone())),

@@ -1,6 +1,7 @@
 //! How many requests a store got, and how many bytes went either way.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{
         Arc,
@@ -86,6 +87,10 @@ impl ObjectStore for Counting {
 
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError> {
         self.counted(OperationKind::List, self.inner.list(prefix, page).await, |_| 0)
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        self.counted(OperationKind::List, self.inner.folders(prefix).await, |_| 0)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

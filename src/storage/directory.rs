@@ -7,6 +7,7 @@
 mod walk;
 
 use std::{
+    collections::BTreeSet,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
@@ -122,6 +123,23 @@ impl ObjectStore for DirectoryStore {
         let (root, mut walk) = (self.root.clone(), Walk::new(prefix, page));
         let done = blocking(move || walk.directory(&root, "").map(|()| walk.page)).await;
         done.map_err(|error| StoreError::io(error, "list", prefix, &self.describe()))
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        let folder = self.root.join(prefix);
+        let read = move || {
+            let entries = match fs::read_dir(folder) {
+                Err(error) if is_absence(&error) => return Ok(BTreeSet::new()),
+                entries => entries?,
+            };
+            let name = |entry: io::Result<fs::DirEntry>| {
+                let entry = entry?;
+                let name = entry.file_name().into_string().ok().filter(|name| name != TEMPORARY);
+                Ok(name.filter(|_| entry.path().is_dir()))
+            };
+            entries.map(name).filter_map(Result::transpose).collect::<io::Result<_>>()
+        };
+        blocking(read).await.map_err(|error| StoreError::io(error, "list", prefix, &self.describe()))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! A store that fails as real ones do, when a script says so. For tests, those outside the crate included.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     ops::Range,
     sync::{
@@ -161,6 +162,11 @@ impl ObjectStore for Faults {
             page.objects.retain(|object| object.modified < since);
         }
         Ok(page)
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        let fault = self.fault(OperationKind::List, prefix);
+        self.apply(fault, "list", prefix, self.inner.folders(prefix)).await
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

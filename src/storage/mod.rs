@@ -30,7 +30,7 @@ pub use probe::{ProbeReport, Role, probe};
 pub use retry::{Budget, Retry};
 pub use s3::{AccessKey, S3Store};
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,6 +65,22 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// but some who speak S3 go folder by folder, so `a/b` before `a-b`: whoever needs the whole order takes [`list_all`].
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError>;
 
+    /// The names between `prefix`, which is empty or ends at a `/`, and the next `/` of each key that begins with it: what a file manager would call folders.
+    /// One may be shown that holds nothing any more. Unless a store can do better, every key is looked at.
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        let (mut found, mut next) = (BTreeSet::new(), None);
+        for _ in 0..MOST_PAGES {
+            let page = self.list(prefix, next).await?;
+            let name = |object: &Listed| Some(object.key.as_str().strip_prefix(prefix)?.split_once('/')?.0.to_owned());
+            found.extend(page.objects.iter().filter_map(name));
+            next = page.next;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(endless(prefix, &self.describe()))
+    }
+
     /// Removes an object; one that is not there is success. In a versioned store its versions stay.
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError>;
 
@@ -97,5 +113,9 @@ pub async fn list_all(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<Liste
             return Ok(found);
         }
     }
-    Err(StoreError::new(ErrorKind::Other, "list", prefix, &store.describe()).note(format!("no end after {MOST_PAGES} pages")))
+    Err(endless(prefix, &store.describe()))
+}
+
+fn endless(prefix: &str, store: &str) -> StoreError {
+    StoreError::new(ErrorKind::Other, "list", prefix, store).note(format!("no end after {MOST_PAGES} pages"))
 }

@@ -9,6 +9,8 @@ use crate::model::{ByteCount, ObjectKey, Timestamp};
 
 /// How long the probe of a locked store stays locked: longer than clocks differ.
 const LOCKED_FOR: Duration = Duration::from_secs(120);
+/// What to do about a store that does not lock.
+const NO_LOCK: &str = "create the bucket with object lock, or the container with version-level immutability, or do not ask for a lock";
 
 /// What the store is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +71,11 @@ pub async fn probe(store: &dyn ObjectStore, role: Role, now: Timestamp) -> Resul
         );
     }
     if lock && retain_until.is_some_and(|asked| info.retain_until.is_none_or(|kept| kept.as_second() < asked.as_second())) {
-        return fail(ErrorKind::Unsupported, "it does not keep the retention date", "create the bucket with object lock, or do not ask for a lock");
+        return fail(ErrorKind::Unsupported, "it does not keep the retention date", NO_LOCK);
     }
     let is_removed = remove(store, &info).await?;
     if lock && is_removed {
-        return fail(
-            ErrorKind::Unsupported,
-            "it let an object under retention be deleted",
-            "create the bucket with object lock, or the container with version-level immutability, or do not ask for a lock",
-        );
+        return fail(ErrorKind::Unsupported, "it let an object under retention be deleted", NO_LOCK);
     }
     Ok(ProbeReport {
         keeps_sha256: info.sha256.is_some(),

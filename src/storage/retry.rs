@@ -1,6 +1,7 @@
 //! Trying again, within a budget.
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     ops::Range,
     sync::Arc,
@@ -119,6 +120,10 @@ impl ObjectStore for Retry {
 
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError> {
         self.run("list", prefix, || self.inner.list(prefix, page.clone())).await.map(|(page, _)| page)
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        self.run("list", prefix, || self.inner.folders(prefix)).await.map(|(names, _)| names)
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

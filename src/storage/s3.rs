@@ -5,7 +5,7 @@
 
 mod connect;
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use async_trait::async_trait;
 use aws_credential_types::provider::error::CredentialsError;
@@ -190,6 +190,21 @@ impl ObjectStore for S3Store {
         let mut objects: Vec<_> = found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect();
         objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(ListPage { objects, next })
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
+        let (full, mut found, mut token) = (self.full(prefix), BTreeSet::new(), None);
+        for _ in 0..super::MOST_PAGES {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&full).delimiter("/").set_continuation_token(token);
+            let page = request.send().await.map_err(|error| self.error(error, "list", prefix))?;
+            let names = page.common_prefixes().iter().filter_map(|common| common.prefix()?.strip_prefix(&full)?.strip_suffix('/'));
+            found.extend(names.map(str::to_owned));
+            token = page.next_continuation_token.filter(|_| page.is_truncated == Some(true));
+            if token.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(super::endless(prefix, &self.describe()))
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {

@@ -177,13 +177,15 @@ mod tests {
             entry(b"", EntryKind::Directory, 0o1777),
             entry(b"a\xff", EntryKind::File { size: 7, data: None }, 0o4640),
             entry(b"l", EntryKind::Symlink { target: b"a".to_vec() }, 0o777),
+            entry("e\u{1b}[2J\n\u{9b}".as_bytes(), EntryKind::HardLink { first: b"\t".to_vec() }, 0o700),
         ];
         assert_eq!(
             shown.map(|entry| line(&entry)),
             [
                 "drwxrwxrwt            0 1970-01-01 00:00:00 .",
                 "-rwSr-----            7 1970-01-01 00:00:00 a\\xff",
-                "lrwxrwxrwx            0 1970-01-01 00:00:00 l -> a"
+                "lrwxrwxrwx            0 1970-01-01 00:00:00 l -> a",
+                "-rwx------            0 1970-01-01 00:00:00 e\\u{1b}[2J\\n\\u{9b} = \\t"
             ]
         );
     }

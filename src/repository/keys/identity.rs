@@ -1,4 +1,4 @@
-//! The three files that hold secrets: root (offline), operator (a person's), capture (the cluster's; decrypts no pack).
+//! The files that hold secrets: root (offline), operator (a person's) and the delegates of operators, capture (the cluster's; decrypts no pack).
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use super::SigningKey;
 use crate::{
     model::{Lineage, RepositoryId, Secret, SiteName},
     pipeline::{ChunkKey, VaultIdentity},
-    repository::{RepositoryError, layout::FORMAT},
+    repository::{RepositoryError, layout::FORMAT, trust::Role},
 };
 
 /// No identity file is larger.
@@ -30,16 +30,18 @@ pub struct RootFile {
     pub signing_key: SigningKey,
 }
 
-/// A person who may decide and who can read.
+/// A person who may decide and who can read, or a delegate who may do a part of it.
 #[derive(Debug, Clone)]
 pub struct OperatorFile {
     /// Whose.
     pub repository: RepositoryId,
     /// As the trust names it.
     pub name: String,
+    /// Which part: [`Role::Operator`] for all of it, [`Role::Expire`] or [`Role::Verify`].
+    pub role: Role,
     /// Signs decisions and proofs.
     pub signing_key: SigningKey,
-    /// age identities (`AGE-SECRET-KEY-1…`) that open vaults.
+    /// age identities (`AGE-SECRET-KEY-1…`) that open vaults; a delegate need not have any.
     pub identities: Vec<Secret>,
 }
 
@@ -119,11 +121,16 @@ impl IdentityFile {
         }
     }
 
-    /// Reads an operator file.
+    /// Reads an operator file; that of a delegate is refused.
     pub fn open_operator(path: &Path) -> Result<OperatorFile, RepositoryError> {
+        IdentityFile::open_decider(path, Role::Operator)
+    }
+
+    /// Reads the file of an operator, or of a delegate of this role.
+    pub fn open_decider(path: &Path, role: Role) -> Result<OperatorFile, RepositoryError> {
         match IdentityFile::open(path)? {
-            IdentityFile::Operator(file) => Ok(file),
-            other => Err(other.is_not("operator", path)),
+            IdentityFile::Operator(file) if file.role == Role::Operator || file.role == role => Ok(file),
+            other => Err(other.is_not(role.as_str(), path)),
         }
     }
 
@@ -154,9 +161,10 @@ impl IdentityFile {
         match self {
             IdentityFile::Root(file) => empty("root", &file.repository, &file.signing_key),
             IdentityFile::Operator(file) => {
-                let mut wire = empty("operator", &file.repository, &file.signing_key);
+                let mut wire = empty(file.role.as_str(), &file.repository, &file.signing_key);
                 wire.name = Some(file.name.clone());
-                wire.identities = Some(file.identities.iter().map(|identity| identity.expose().to_owned()).collect());
+                let identities = file.identities.iter().map(|identity| identity.expose().to_owned()).collect();
+                wire.identities = Some(identities).filter(|all: &Vec<String>| file.role == Role::Operator || !all.is_empty());
                 wire
             }
             IdentityFile::Capture(file) => {
@@ -179,9 +187,11 @@ impl IdentityFile {
         let name = || wire.name.clone().ok_or("it has no name");
         match (wire.kind.as_str(), &wire.identities, &wire.index_identity, &wire.chunk_key, &wire.site) {
             ("root", None, None, None, None) => Ok(IdentityFile::Root(RootFile { repository, signing_key })),
-            ("operator", Some(identities), None, None, None) => {
-                let identities = identities.iter().map(|text| age_identity(text)).collect::<Result<_, _>>()?;
-                Ok(IdentityFile::Operator(OperatorFile { repository, name: name()?, signing_key, identities }))
+            ("operator", Some(_), None, None, None) | ("verify", _, None, None, None) | ("expire", None, None, None, None) => {
+                let role = [Role::Operator, Role::Verify, Role::Expire].into_iter().find(|role| role.as_str() == wire.kind);
+                let identities = wire.identities.iter().flatten().map(|text| age_identity(text)).collect::<Result<_, _>>()?;
+                let role = role.expect("each of these kinds is a role");
+                Ok(IdentityFile::Operator(OperatorFile { repository, name: name()?, role, signing_key, identities }))
             }
             ("capture", None, Some(index), Some(chunk), Some(site)) => {
                 let mut key = Zeroizing::new([0; 32]);
@@ -190,7 +200,7 @@ impl IdentityFile {
                 let (index_identity, chunk_key) = (age_identity(index)?, ChunkKey::new(*key));
                 Ok(IdentityFile::Capture(CaptureFile { repository, name: name()?, site, signing_key, index_identity, chunk_key }))
             }
-            _ => Err("it is not a root, operator or capture file with exactly the keys of its kind"),
+            _ => Err("it is not a root, operator, expire, verify or capture file with exactly the keys of its kind"),
         }
     }
 }
@@ -282,6 +292,24 @@ mod tests {
             assert!(shown.contains("Refused") && !shown.contains("AGE-SECRET"), "{shown}");
         }
         assert!(!format!("{file:?}").contains(file.index_identity.expose()));
+    }
+
+    #[test]
+    fn the_file_of_a_delegate_is_read_for_its_own_work_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository: RepositoryId = "0f".repeat(16).parse().unwrap();
+        let identities = vec![VaultIdentity::generate().to_secret()];
+        for (role, identities) in [(Role::Operator, identities.clone()), (Role::Verify, identities), (Role::Verify, vec![]), (Role::Expire, vec![])] {
+            let path = folder.path().join(format!("{}-{}", role.as_str(), identities.len()));
+            let file = OperatorFile { repository: repository.clone(), name: "n".into(), role, signing_key: SigningKey::generate(), identities };
+            IdentityFile::Operator(file.clone()).create(&path).unwrap();
+            let again = IdentityFile::open_decider(&path, role).unwrap();
+            assert_eq!((again.role, &again.identities), (role, &file.identities));
+            for other in [Role::Operator, Role::Expire, Role::Verify] {
+                let may = role == Role::Operator || role == other;
+                assert_eq!(IdentityFile::open_decider(&path, other).is_ok(), may, "{role:?} as {other:?}");
+            }
+        }
     }
 
     #[test]

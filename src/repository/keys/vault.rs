@@ -18,6 +18,8 @@ use crate::{
 const MAX_WRAPPING: u64 = 1 << 20;
 /// How often other operators may be faster in adding a wrapping.
 const MOST_RACES: usize = 16;
+/// Numbers whose older versions are looked at when no wrapping that is shown opens.
+const MOST_HIDDEN: usize = 16;
 
 /// A vault's id: the first 8 bytes of the SHA-256 of its recipient's text, in hex.
 pub fn vault_id(recipient: &str) -> VaultId {
@@ -31,6 +33,8 @@ pub struct Unlocked {
     pub identity: VaultIdentity,
     /// The wrapping that gave it.
     pub wrapping: u64,
+    /// It is deleted or covered by something else, and was read from an older version.
+    pub covered: bool,
 }
 
 /// Makes a new vault, puts its identity wrapped to `recipients` (`age1…`), and gives what the trust must name.
@@ -39,7 +43,7 @@ pub async fn create(store: &dyn ObjectStore, recipients: &[VaultRecipient]) -> R
     let recipient = identity.recipient();
     let wrapping = wrap(store, &identity, recipients).await?;
     let vault = TrustedVault { id: recipient.id(), recipient: recipient.to_string() };
-    Ok((vault, Unlocked { identity, wrapping }))
+    Ok((vault, Unlocked { identity, wrapping, covered: false }))
 }
 
 /// Wraps a vault's identity to another set of recipients, under the next free number. Earlier wrappings stay.
@@ -80,18 +84,26 @@ pub async fn unlock(store: &dyn ObjectStore, trusts: &TrustChain, id: &VaultId, 
     let parsed =
         parsed.map_err(|source| RepositoryError::Seal { what: "with an identity of the operator file".to_owned(), source: Box::new(source) })?;
     let numbers = wrappings(store, id).await?;
-    if numbers.is_empty() {
-        return Err(RepositoryError::Missing { key: layout::vault(id, 1), store: store.describe() });
-    }
-    let mut worst = RepositoryError::WrongIdentity { vault: id.clone() };
+    let mut worst = match numbers.is_empty() {
+        true => RepositoryError::Missing { key: layout::vault(id, 1), store: store.describe() },
+        false => RepositoryError::WrongIdentity { vault: id.clone() },
+    };
     for (wrapping, _) in numbers.iter().rev().filter(|(_, size)| *size <= MAX_WRAPPING) {
         let key = layout::vault(id, *wrapping);
         let Some(sealed) = fetch::read(store, &key).await? else { continue };
         match open_wrapping(&sealed, &parsed, trusted) {
-            Ok(Some(identity)) => return Ok(Unlocked { identity, wrapping: *wrapping }),
+            Ok(Some(identity)) => return Ok(Unlocked { identity, wrapping: *wrapping, covered: false }),
             Ok(None) => {}
             Err(Wrapping::Forged) => worst = RepositoryError::ForgedVault { key },
             Err(Wrapping::Damaged(error)) => worst = RepositoryError::Damaged { key, what: error.to_string() },
+        }
+    }
+    // A delete marker may hide one, or something was put over it. The last one that is listed need not be the last.
+    for wrapping in (1..=numbers.last().map_or(1, |(last, _)| last + 1)).rev().take(MOST_HIDDEN) {
+        for sealed in fetch::bodies(store, &layout::vault(id, wrapping)).await? {
+            if let Ok(Some(identity)) = open_wrapping(&sealed, &parsed, trusted) {
+                return Ok(Unlocked { identity, wrapping, covered: true });
+            }
         }
     }
     Err(worst)

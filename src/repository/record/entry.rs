@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::body::Body;
 use crate::{
     model::{ByteCount, EntryNumber, Lineage, RecoveryPointId, RepositoryId, Sha256, Timestamp},
-    repository::keys::PublicKey,
+    repository::{keys::PublicKey, layout::FORMAT},
 };
 
 /// No entry is larger.
@@ -38,6 +38,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Reads the bytes of an entry of this format. `None` when they are none; who signed them, and whether they belong here, is not looked at.
+    pub fn parse(bytes: &[u8]) -> Option<Entry> {
+        serde_json::from_slice(bytes).ok().filter(|entry: &Entry| entry.format == FORMAT)
+    }
+
     /// The bytes that are stored and signed: one line of JSON and a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
         to_line(self)

@@ -69,6 +69,11 @@ impl Heads {
         self.file.heads.get(location)?.get(lineage).map(|seen| Head { number: seen.number, sha256: seen.sha256 })
     }
 
+    /// Whether anything was ever seen at `location`.
+    pub fn knows(&self, location: &str) -> bool {
+        self.file.heads.contains_key(location)
+    }
+
     /// Compares `record`, as read from `location`, with what was seen there. Errors with `Rewritten` when the remembered entry has changed.
     pub fn check(&self, location: &str, record: &Record) -> Result<Standing, RepositoryError> {
         let Some(seen) = self.seen(location, record.lineage()) else { return Ok(Standing::Current) };

@@ -64,6 +64,7 @@ pub struct Record {
     pub(super) voids: Vec<Void>,
     pub(super) gap: Option<Gap>,
     pub(super) strays: Vec<EntryNumber>,
+    pub(super) covered: Vec<EntryNumber>,
 }
 
 impl Record {
@@ -73,7 +74,7 @@ impl Record {
     pub async fn load(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
         let repository = trusts.repository().ok_or(RepositoryError::Trust { number: 1, problem: crate::repository::trust::TrustProblem::Missing })?;
         let fold = Fold::new(repository.clone(), lineage.clone(), trusts.clone());
-        let mut record = Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new() };
+        let mut record = Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() };
         let mut shown = fetch_all(store, lineage).await?;
         // A list may be stale; what it lacks is found by asking for one number after the other.
         loop {
@@ -92,19 +93,22 @@ impl Record {
         let lineage = self.fold.lineage().clone();
         let key = layout::record(&lineage, number);
         let signature = |sha256| layout::signature(&lineage, sha256);
+        let is_too_large = matches!(listed, Some(Shown::TooLarge));
         let shown = match listed {
-            Some(Shown::TooLarge) => {
-                self.reject(number, VoidReason::TooLarge, None);
-                return Ok(true);
-            }
+            // What it lies over, if anything, may be ours.
+            Some(Shown::TooLarge) => None,
             Some(Shown::Object(stored)) => Some(stored),
             None => current(store, &key, signature).await?,
         };
         let found = settle(store, &key, shown, signature, |bytes, text| self.fold.judge(bytes, text)).await?;
         match found {
-            Found::Valid { value, sha256 } => self.accept(value, sha256),
+            Found::Valid { value, sha256, covered } => {
+                self.covered.extend(covered.then_some(number));
+                self.accept(value, sha256);
+            }
             Found::Two { one, other } => return Err(RepositoryError::Fork { lineage: lineage.into(), number, one, other }),
-            Found::Missing => return Ok(false),
+            Found::Missing if !is_too_large => return Ok(false),
+            Found::Missing => self.reject(number, VoidReason::TooLarge, None),
             Found::Invalid { problem, sha256 } => {
                 if problem == VoidReason::WrongPrev {
                     self.look_for_fork(store).await?;
@@ -166,6 +170,11 @@ impl Record {
     /// The void numbers, in order.
     pub fn voids(&self) -> &[Void] {
         &self.voids
+    }
+
+    /// Valid entries that a plain read does not show, or not with their signatures: they were read from older versions.
+    pub fn covered(&self) -> &[EntryNumber] {
+        &self.covered
     }
 
     /// Whether entries are missing below others.

@@ -11,7 +11,7 @@ use crate::{
     model::{EntryNumber, EpochId, Lineage, RepositoryId, Sha256, VaultId},
     repository::{
         keys::{PublicKey, sign::InvalidSignature},
-        layout::{self, FORMAT},
+        layout,
         trust::{Role, Signer, Trust, TrustChain},
     },
 };
@@ -149,10 +149,7 @@ impl Fold {
         if bytes.len() as u64 > MAX_ENTRY.0 {
             return Err(VoidReason::TooLarge);
         }
-        let entry: Entry = serde_json::from_slice(bytes).map_err(|_| VoidReason::Unreadable)?;
-        if entry.format != FORMAT {
-            return Err(VoidReason::Unreadable);
-        }
+        let entry = Entry::parse(bytes).ok_or(VoidReason::Unreadable)?;
         if entry.repository != self.repository {
             return Err(VoidReason::OtherRepository);
         }
@@ -218,7 +215,7 @@ impl Fold {
 fn may_write(signer: &Signer, lineage: &Lineage, body: &Body) -> bool {
     match signer.role {
         Role::Operator => true,
-        Role::Expire => matches!(body, Body::Expire(_) | Body::Prune(_)),
+        Role::Expire => matches!(body, Body::Expire(_) | Body::Prune(_) | Body::EpochClose(_)),
         Role::Verify => matches!(body, Body::Proof(_)),
         Role::Capture if signer.site.as_ref() != Some(&lineage.site) => false,
         Role::Capture => match body {

@@ -156,7 +156,7 @@ async fn the_catalog_chooses_the_newest_point_that_is_complete_proven_unsuspecte
     assert_eq!(catalog.resolve(&"before 2026-11-21T11:00:00Z".parse().unwrap()).unwrap().name.id.number, EntryNumber(3));
     let prune = Prune { epoch: id(EPOCH), expire: expire.number, objects: 0, bytes: crate::model::ByteCount(0) };
     assert_eq!(lab.append(&lab.expire, Body::Prune(prune.clone())).await.unwrap_err().kind(), ErrorKind::NotAllowed);
-    lab.append(&lab.capture, Body::EpochClose(EpochClose { epoch: id(EPOCH), reason: "age".to_owned() })).await.unwrap();
+    lab.append(&lab.expire, Body::EpochClose(EpochClose { epoch: id(EPOCH), reason: "age".to_owned() })).await.unwrap();
     lab.append(&lab.expire, Body::Prune(prune)).await.unwrap();
     assert!(Catalog::new(&lab.load().await, &[]).resolve(&"production@we/1:3".parse().unwrap()).is_err());
     // A hold in another lineage's record counts.

@@ -15,6 +15,7 @@ use process::{Direction, Running, Start};
 use zeroize::Zeroizing;
 
 use super::{Capture, Component, Opening, Shape, Sink, Source, SourceError, StreamCapture, StreamEnd, StreamSink, Target};
+pub use crate::config::Consistency;
 use crate::model::{ByteCount, Clock, Context, Secret, Timestamp};
 
 /// The value of an environment variable.
@@ -24,16 +25,6 @@ pub enum EnvValue {
     Plain(String),
     /// The content of a file, without one trailing line feed, read at each start: a secret, never shown.
     SecretFile(PathBuf),
-}
-
-/// What span of time a dump stands for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Consistency {
-    /// The whole time that the command ran.
-    #[default]
-    Span,
-    /// An instant between its start and its first byte: for commands that dump one snapshot, as `pg_dump` does.
-    Snapshot,
 }
 
 /// A system that one command dumps to its standard output and another loads from its standard input.
@@ -54,7 +45,7 @@ pub struct CommandSource {
     pub allow_empty: bool,
     /// Whether the load command may succeed without having read everything.
     pub allow_unread: bool,
-    /// What span of time a dump stands for.
+    /// What time a dump stands for: of a snapshot, an instant between its start and its first byte.
     pub consistency: Consistency,
 }
 

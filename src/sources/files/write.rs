@@ -113,9 +113,19 @@ impl TreeWriter {
 
     /// Makes something under a name; what is there is removed first when the restore is in place, unless it is a directory.
     fn make<T>(&self, path: &[u8], doing: &'static str, make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>) -> Result<T, SourceError> {
+        self.make_over(path, doing, self.overwrite, make)
+    }
+
+    fn make_over<T>(
+        &self,
+        path: &[u8],
+        doing: &'static str,
+        overwrite: Overwrite,
+        make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>,
+    ) -> Result<T, SourceError> {
         let (parent, name) = self.parent(path)?;
         let made = match make(parent.as_fd(), name) {
-            Err(Errno::EXIST) if self.overwrite == Overwrite::InPlace => {
+            Err(Errno::EXIST) if overwrite == Overwrite::InPlace => {
                 self.anchor.forget();
                 unlinkat(&parent, name, AtFlags::empty()).map_err(|error| failed("replace", path, error))?;
                 make(parent.as_fd(), name)
@@ -127,8 +137,18 @@ impl TreeWriter {
 
     /// Makes a file of the entry's size, to be filled and then finished.
     pub fn begin_file(&self, entry: &TreeEntry) -> Result<FileSlot, SourceError> {
+        self.begin(entry, self.overwrite)
+    }
+
+    /// As [`TreeWriter::begin_file`], of a file that this writer has begun before and that did not come out well.
+    pub fn begin_again(&self, entry: &TreeEntry) -> Result<FileSlot, SourceError> {
+        self.begin(entry, Overwrite::InPlace)
+    }
+
+    fn begin(&self, entry: &TreeEntry, overwrite: Overwrite) -> Result<FileSlot, SourceError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(self.make(&entry.path, "create", |parent, name| openat(parent, name, flags, Mode::RUSR | Mode::WUSR))?);
+        let create = |parent: BorrowedFd<'_>, name: &[u8]| openat(parent, name, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(self.make_over(&entry.path, "create", overwrite, create)?);
         file.set_len(entry.size()).map_err(|source| SourceError::Io { doing: "size", path: entry.display_path(), source })?;
         Ok(FileSlot { file, entry: entry.clone() })
     }
