@@ -9,23 +9,23 @@ use std::{
 
 use scylla::{
     client::{execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
-    errors::{DbError, ExecutionError, PrepareError, RequestAttemptError},
+    errors::ExecutionError,
     frame::types::Consistency,
     policies::load_balancing::{LoadBalancingPolicy, NodeIdentifier, SingleTargetLoadBalancingPolicy},
-    response::{PagingState, query_result::QueryRowsResult},
+    response::PagingState,
     serialize::row::SerializeRow,
     statement::{Statement, prepared::PreparedStatement},
-    value::{CqlValue, Row},
 };
 
 use super::{
-    error::{CassandraError, Refusal},
+    answers::{Rows, shortened, unexpected},
+    error::CassandraError,
+    judge::{judge_execution, refusal},
     tls,
 };
 use crate::{
     config::{CassandraConfig, CassandraConsistency},
     model::{Cancel, Secret},
-    sources::SourceErrorKind,
 };
 
 /// Longest pause between two tries.
@@ -164,54 +164,6 @@ async fn nodes_of(session: &Session, only: Arc<dyn LoadBalancingPolicy>) -> Resu
     Ok(nodes)
 }
 
-/// Which refusal it was; drivers and TLS libraries tell it in words only.
-fn refusal(config: &CassandraConfig, error: &scylla::errors::NewSessionError) -> CassandraError {
-    let what = crate::model::outcome::explain(error);
-    let debug = format!("{error:?}");
-    let holds = |words: &[&str]| words.iter().any(|word| what.contains(word) || debug.contains(word));
-    let why = if holds(&["AuthenticationError", "BadCredentials", "Authentication is required", "MissingAuthentication"]) {
-        Refusal::Password
-    } else if holds(&["certificate verify failed", "UnknownIssuer", "invalid peer certificate"]) {
-        Refusal::TheirCertificate
-    } else if holds(&["HandshakeFailure", "handshake failure", "no cipher"]) && !holds(&["alert certificate", "bad certificate"]) {
-        Refusal::Ciphers
-    } else if holds(&["alert", "AlertReceived", "certificate"]) {
-        Refusal::OurCertificate
-    } else {
-        Refusal::Other
-    };
-    CassandraError::Connect { nodes: config.contact_points.join(", "), what, why }
-}
-
-/// Whether another try may help, and what callers branch on.
-fn judge(error: &RequestAttemptError) -> (bool, SourceErrorKind) {
-    match error {
-        RequestAttemptError::DbError(DbError::Unauthorized, _) => (false, SourceErrorKind::Denied),
-        RequestAttemptError::DbError(
-            DbError::SyntaxError
-            | DbError::Invalid
-            | DbError::AlreadyExists { .. }
-            | DbError::ConfigError
-            | DbError::FunctionFailure { .. }
-            | DbError::AuthenticationError,
-            _,
-        ) => (false, SourceErrorKind::Failed),
-        RequestAttemptError::SerializationError(_) | RequestAttemptError::CqlRequestSerialization(_) => (false, SourceErrorKind::Failed),
-        _ => (true, SourceErrorKind::Io),
-    }
-}
-
-fn judge_execution(error: &ExecutionError) -> (bool, SourceErrorKind) {
-    match error {
-        ExecutionError::LastAttemptError(error) | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt: error }) => {
-            judge(error)
-        }
-        ExecutionError::BadQuery(_) | ExecutionError::UseKeyspaceError(_) => (false, SourceErrorKind::Failed),
-        ExecutionError::RequestTimeout(_) => (true, SourceErrorKind::TimedOut),
-        _ => (true, SourceErrorKind::Io),
-    }
-}
-
 impl Cluster {
     /// Runs `attempt`, which is told how often it was tried before, until it succeeds, cannot succeed, or has been tried often enough.
     pub(super) async fn with_retries<T, F, R>(&self, doing: impl Fn() -> String, attempt: F) -> Result<T, CassandraError>
@@ -283,82 +235,5 @@ impl Cluster {
         prepared.set_consistency(self.consistency);
         prepared.set_request_timeout(Some(self.config.timeout));
         Ok(prepared)
-    }
-}
-
-/// Rows of a small query, by column name.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    names: Vec<String>,
-    rows: Vec<Row>,
-}
-
-impl Rows {
-    fn add(&mut self, result: QueryRowsResult, text: &str) -> Result<(), CassandraError> {
-        self.names = result.column_specs().iter().map(|spec| spec.name().to_owned()).collect();
-        for row in result.rows::<Row>().map_err(|error| unexpected(text, error))? {
-            self.rows.push(row.map_err(|error| unexpected(text, error))?);
-        }
-        Ok(())
-    }
-
-    /// Each row, to be asked by column name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Named<'_>> {
-        self.rows.iter().map(|row| Named { names: &self.names, row })
-    }
-}
-
-/// One row of a small query.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Named<'a> {
-    names: &'a [String],
-    row: &'a Row,
-}
-
-impl<'a> Named<'a> {
-    /// A column's value; absent columns and nulls are alike.
-    pub(super) fn get(self, name: &str) -> Option<&'a CqlValue> {
-        let at = self.names.iter().position(|known| known == name)?;
-        self.row.columns.get(at)?.as_ref()
-    }
-
-    /// A text, empty when it is absent.
-    pub(super) fn text(self, name: &str) -> String {
-        self.get(name).and_then(|value| value.as_text().or(value.as_ascii())).cloned().unwrap_or_default()
-    }
-
-    /// Texts of a list or set.
-    pub(super) fn texts(self, name: &str) -> Vec<String> {
-        let values = self.get(name).map(|value| value.as_list().or(value.as_set()).map_or(&[][..], |values| values.as_slice()));
-        values.unwrap_or_default().iter().filter_map(|value| value.as_text().cloned()).collect()
-    }
-
-    /// Texts of a map.
-    pub(super) fn map(self, name: &str) -> std::collections::BTreeMap<String, String> {
-        let pairs = self.get(name).and_then(|value| value.as_map()).map_or(&[][..], |pairs| pairs.as_slice());
-        pairs.iter().filter_map(|(key, value)| Some((key.as_text()?.clone(), value.as_text()?.clone()))).collect()
-    }
-
-    /// A truth, false when it is absent.
-    pub(super) fn truth(self, name: &str) -> bool {
-        self.get(name).and_then(CqlValue::as_boolean).unwrap_or(false)
-    }
-
-    /// Names and values of all columns.
-    pub(super) fn all(self) -> impl Iterator<Item = (&'a str, &'a CqlValue)> {
-        self.names.iter().zip(&self.row.columns).filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?)))
-    }
-}
-
-pub(super) fn unexpected(text: &str, error: impl std::fmt::Display) -> CassandraError {
-    CassandraError::Cluster(format!("the answer to {} cannot be read: {error}", shortened(text)))
-}
-
-/// The beginning of a statement, for messages; passwords never stand in statements that reach this.
-fn shortened(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(100) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
     }
 }

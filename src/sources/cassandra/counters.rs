@@ -7,7 +7,7 @@ use scylla::statement::prepared::PreparedStatement;
 use tokio::sync::mpsc;
 
 use super::{
-    canonical::{Tally, Vanishing},
+    canonical::Vanishing,
     cells,
     cql::{path, quoted},
     error::CassandraError,
@@ -16,13 +16,13 @@ use super::{
     parts::{self, Part, Parted},
     rowform::{self, Decoder, Item},
     schema::Kind,
-    statements::Values,
+    values::Values,
 };
 
 /// Rows at a time; each is one request.
 const AT_A_TIME: usize = 32;
 /// How long a write whose fate is unknown may still arrive.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 
 /// Writes counters.
 pub(super) struct Counters {
@@ -72,7 +72,6 @@ impl Counters {
     pub(super) async fn run(self, mut input: mpsc::Receiver<Vec<u8>>) -> Result<Loaded, CassandraError> {
         let layout = &self.load.layout;
         let mut decoder = Decoder::default();
-        let mut tally = Tally::new(layout, &self.load.row_key);
         let (mut partition, mut waiting) = (None, Vec::new());
         while let Some(bytes) = input.recv().await {
             decoder.feed(&bytes);
@@ -80,7 +79,6 @@ impl Counters {
                 let Item::Row(row) = item else { continue };
                 let cells = rowform::cells(&row)?;
                 let parted = parts::part(layout, &cells, 0)?;
-                tally.add(&parted, |_| false);
                 if partition.as_ref() != Some(&parted.partition) {
                     partition = Some(parted.partition.clone());
                     waiting.extend(self.goal(&parted, true));
@@ -93,7 +91,7 @@ impl Counters {
         }
         decoder.finish()?;
         self.reach(waiting).await?;
-        Ok(Loaded { digest: tally.digest(), vanishing: Vanishing::new(&self.load.row_key, self.load.clock.now().as_second()) })
+        Ok(Loaded { vanishing: Vanishing::new(&self.load.row_key, self.load.clock.now().as_second()) })
     }
 
     /// What a row, or the static row of its partition, must come to; `None` when it has no counters.
@@ -159,8 +157,8 @@ impl Counters {
         key.extend(&goal.key);
         let result =
             cluster.with_retries(|| "read counters".to_owned(), |_| async { cluster.session.execute_unpaged(&pair.read, &key).await }).await?;
-        let rows = result.into_rows_result().map_err(|error| super::connect::unexpected("a counter", error))?;
-        let row = rows.maybe_first_row::<scylla::value::Row>().map_err(|error| super::connect::unexpected("a counter", error))?;
+        let rows = result.into_rows_result().map_err(|error| super::answers::unexpected("a counter", error))?;
+        let row = rows.maybe_first_row::<scylla::value::Row>().map_err(|error| super::answers::unexpected("a counter", error))?;
         let Some(row) = row else { return Ok(vec![None; pair.columns.len()]) };
         Ok(row.columns.iter().map(|value| value.as_ref().and_then(|value| value.as_counter()).map(|counter| counter.0)).collect())
     }

@@ -9,6 +9,7 @@ use super::{
     document::{Choice, Schema},
     error::CassandraError,
     inspect,
+    replication::replication,
     schema::{Keyspace, Kind, Table},
 };
 use crate::{
@@ -81,6 +82,13 @@ async fn create(cluster: &Cluster, keyspace: &str, table: &Table, known: &[Strin
             what: "it was made with COMPACT STORAGE, which the target does not have, and is an ordinary table now".to_owned(),
         });
     }
+    let masked: Vec<&str> = table.columns.iter().filter(|column| column.mask.is_some()).map(|column| column.name.as_str()).collect();
+    if !masked.is_empty() && cluster.version < Version::ELEMENTS {
+        notes.push(Problem {
+            subject: subject.clone(),
+            what: format!("the target knows no masks: everybody who may read the table sees {}", masked.join(", ")),
+        });
+    }
     match cluster.run(&ddl::table(keyspace, table, cluster.version, &options)).await {
         Err(CassandraError::Query { kind: SourceErrorKind::Failed, what, .. }) => {
             let core: BTreeMap<String, String> =
@@ -115,32 +123,6 @@ async fn known_options(cluster: &Cluster) -> Result<Vec<String>, CassandraError>
     }
     let text = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = 'system_schema' AND table_name = 'tables'";
     Ok(cluster.rows(text, ()).await?.iter().map(|row| row.text("column_name")).collect())
-}
-
-/// Where a keyspace's rows are kept in the target: as configured, or as they were, in datacentres that exist.
-fn replication(cluster: &Cluster, keyspace: &Keyspace, name: &str) -> Result<BTreeMap<String, String>, CassandraError> {
-    let configured = &cluster.config.replication;
-    let given = configured.get(name).or_else(|| configured.get(&keyspace.name)).or_else(|| configured.get("*"));
-    let replication = given.cloned().unwrap_or_else(|| ddl::moved(&keyspace.replication, &cluster.config.datacentres));
-    if replication.get("class").is_some_and(|class| class.ends_with("NetworkTopologyStrategy")) {
-        let unknown: Vec<&str> = replication
-            .keys()
-            .filter(|key| !matches!(key.as_str(), "class" | "replication_factor") && !cluster.nodes.iter().any(|node| node.datacentre == **key))
-            .map(String::as_str)
-            .collect();
-        if !unknown.is_empty() {
-            let mut there: Vec<&str> = cluster.nodes.iter().map(|node| node.datacentre.as_str()).collect();
-            there.sort_unstable();
-            there.dedup();
-            return Err(CassandraError::Cluster(format!(
-                "the keyspace {} is kept in the datacentre {}, which the target does not have: say in restore.datacentres which of {} takes its place",
-                keyspace.name,
-                unknown.join(", "),
-                there.join(", ")
-            )));
-        }
-    }
-    Ok(replication)
 }
 
 fn plain(ty: &str) -> Vec<String> {

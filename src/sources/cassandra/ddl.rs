@@ -134,9 +134,11 @@ pub(super) fn trigger(keyspace: &str, table: &str, name: &str, class: &str) -> S
 pub(super) fn fitting(options: &BTreeMap<String, String>, known: &[String], target: Version) -> (BTreeMap<String, String>, Vec<String>) {
     let (mut fitting, mut left_out) = (BTreeMap::new(), Vec::new());
     for (name, literal) in options {
-        // Removed or without effect in 4.0, where its column remains for mixed clusters.
-        let gone = target >= Version(4, 0) && matches!(name.as_str(), "read_repair_chance" | "dclocal_read_repair_chance");
-        if gone || !known.iter().any(|known| known == name) {
+        // Without effect from 4.0 on, where its column remains for mixed clusters.
+        if target >= Version(4, 0) && matches!(name.as_str(), "read_repair_chance" | "dclocal_read_repair_chance") {
+            continue;
+        }
+        if !known.iter().any(|known| known == name) {
             left_out.push(name.clone());
         } else if name == "compression" && target >= Version::SYSTEM_SCHEMA {
             fitting.insert(name.clone(), modern_compression(literal));
@@ -155,11 +157,6 @@ fn modern_compression(literal: &str) -> String {
         return "{'enabled': 'false'}".to_owned();
     }
     literal.replace("'sstable_compression'", "'class'").replace("'chunk_length_kb'", "'chunk_length_in_kb'")
-}
-
-/// Replication of a keyspace with new names of datacentres.
-pub(super) fn moved(replication: &BTreeMap<String, String>, datacentres: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    replication.iter().map(|(name, value)| (datacentres.get(name).unwrap_or(name).clone(), value.clone())).collect()
 }
 
 /// Of a keyspace only what a choice of tables needs: all but the other tables and their views.
@@ -183,6 +180,6 @@ mod tests {
         ]);
         let (fitting, left_out) = fitting(&options, &["compression".to_owned(), "read_repair_chance".to_owned()], Version(5, 0));
         assert_eq!(fitting["compression"], "{'class': 'x.LZ4Compressor', 'chunk_length_in_kb': '64'}");
-        assert_eq!(left_out, ["odd", "read_repair_chance"]);
+        assert_eq!(left_out, ["odd"]);
     }
 }

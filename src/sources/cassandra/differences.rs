@@ -11,7 +11,7 @@ use scylla::{deserialize::row::ColumnIterator, statement::prepared::PreparedStat
 use tokio::sync::mpsc;
 
 use super::{
-    connect::unexpected,
+    answers::unexpected,
     cql,
     error::CassandraError,
     layout::Layout,
@@ -20,7 +20,7 @@ use super::{
     rowform::{self, Decoder, Item},
     scan::Scan,
     schema::Kind,
-    statements::Values,
+    values::Values,
     wait,
 };
 use crate::{

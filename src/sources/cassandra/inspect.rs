@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use scylla::value::CqlValue;
 
 use super::{
-    connect::{Cluster, Named, Rows, Version},
+    answers::{Named, Rows},
+    connect::{Cluster, Version},
     cql,
     error::CassandraError,
     inspect_old,
@@ -35,6 +36,12 @@ pub(super) async fn keyspaces(cluster: &Cluster, wanted: impl Fn(&str) -> bool) 
         if cluster.version >= Version::SYSTEM_SCHEMA { modern(cluster, wanted).await? } else { inspect_old::keyspaces(cluster, wanted).await? };
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Names of all keyspaces.
+pub(super) async fn names(cluster: &Cluster) -> Result<Vec<String>, CassandraError> {
+    let table = if cluster.version >= Version::SYSTEM_SCHEMA { "system_schema.keyspaces" } else { "system.schema_keyspaces" };
+    Ok(cluster.rows(&format!("SELECT keyspace_name FROM {table}"), ()).await?.iter().map(|row| row.text("keyspace_name")).collect())
 }
 
 async fn modern(cluster: &Cluster, wanted: impl Fn(&str) -> bool) -> Result<Vec<Keyspace>, CassandraError> {

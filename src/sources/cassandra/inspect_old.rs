@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use scylla::value::CqlValue;
 
 use super::{
-    connect::{Cluster, Named, Rows},
+    answers::{Named, Rows},
+    connect::Cluster,
     cql,
     error::CassandraError,
     java_types::to_cql,

@@ -15,14 +15,13 @@ use super::{
     counters::Counters,
     error::CassandraError,
     layout::Layout,
+    life::Moment,
     parts,
     rowform::{self, Decoder, Item},
-    statements::{Moment, Statements, Values, Write},
+    statements::{Statements, Write},
+    values::Values,
 };
-use crate::{
-    model::Clock,
-    sources::{RowDigest, RowKey},
-};
+use crate::{model::Clock, sources::RowKey};
 
 /// Requests of one component at a time.
 const AT_A_TIME: usize = 48;
@@ -50,8 +49,6 @@ pub(super) struct Load {
 pub(super) struct Loaded {
     /// What was left out, or will vanish before long.
     pub vanishing: Vanishing,
-    /// Of the stream as it came.
-    pub digest: RowDigest,
 }
 
 /// Writes of one partition.
@@ -71,7 +68,6 @@ impl Load {
         let mut decoder = Decoder::default();
         let mut flights = Flights { load: &self, statements: &statements, running: FuturesUnordered::new(), bytes: 0 };
         let mut vanishing = Vanishing::new(&self.row_key, self.clock.now().as_second());
-        let mut tally = super::canonical::Tally::new(&self.layout, &self.row_key);
         let mut unit = Unit::default();
         let (mut read_at, mut partition) = (0, None);
         while let Some(bytes) = input.recv().await {
@@ -87,7 +83,6 @@ impl Load {
                 };
                 let cells = rowform::cells(&row)?;
                 let parted = parts::part(&self.layout, &cells, read_at)?;
-                tally.add(&parted, |_| false);
                 let first = partition.as_ref() != Some(&parted.partition);
                 vanishing.add(&self.layout, &parted, first);
                 let moment = Moment { read_at, now: self.clock.now().as_second() };
@@ -107,7 +102,7 @@ impl Load {
         decoder.finish()?;
         flights.start(unit).await?;
         flights.land(0).await?;
-        Ok(Loaded { digest: tally.digest(), vanishing })
+        Ok(Loaded { vanishing })
     }
 
     /// The next item; the header must fit the layout that the point names.

@@ -1,5 +1,6 @@
 //! Cassandra clusters, logically: what CQL shows of them, cell by cell. Format of what is stored: docs/format/source-cassandra.md.
 
+mod answers;
 mod canonical;
 mod capture;
 mod cells;
@@ -14,11 +15,14 @@ pub mod error;
 mod inspect;
 mod inspect_old;
 mod java_types;
+mod judge;
 mod layout;
+mod life;
 mod load;
 mod parts;
 mod pipe;
 mod ranges;
+mod replication;
 mod restore;
 mod rights;
 mod roles;
@@ -27,6 +31,7 @@ mod scan;
 mod schema;
 mod statements;
 mod tls;
+mod values;
 
 use std::{
     future::Future,

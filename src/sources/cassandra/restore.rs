@@ -12,6 +12,7 @@ use super::{
     canonical::{NEAR, Vanishing},
     capture::{INDEXES, ROLES, Rows, TABLES},
     connect::{self, Cluster},
+    counters::SETTLE,
     cql::path,
     create, differences,
     document::{self, Choice, Collector, Schema},
@@ -66,7 +67,10 @@ impl Running {
             notes: Mutex::new(Vec::new()),
             vanishing: Mutex::new(BTreeMap::new()),
         };
-        if !loading.resumed && !in_place(target) {
+        if loading.resumed {
+            // What a killed process has sent may still arrive.
+            tokio::time::sleep(SETTLE).await;
+        } else if !in_place(target) {
             running.check_empty(&loading.components).await?;
         }
         Ok(running)

@@ -1,7 +1,8 @@
 //! Whether our role sees everything: what it may not read would be missing without a word, and what is masked would be saved masked.
 
 use super::{
-    connect::{Cluster, Rows, Version},
+    answers::Rows,
+    connect::{Cluster, Version},
     cql::quoted,
     error::CassandraError,
     schema::Keyspace,

@@ -7,6 +7,7 @@ use super::{
     cql::{self, path, quoted},
     document::{Choice, ROLES, Right, Role, Roles},
     error::CassandraError,
+    inspect,
     java_types::to_cql,
 };
 use crate::{model::Problem, sources::SourceErrorKind};
@@ -60,9 +61,16 @@ pub(super) async fn write(cluster: &Cluster, roles: &Roles, choice: &Choice) -> 
             grant(cluster, &format!("GRANT {} TO {}", quoted(parent), quoted(&role.name)), &role.name, &mut notes).await?;
         }
     }
+    let there = inspect::names(cluster).await?;
     for right in &roles.rights {
-        // Whoever makes something gets all rights on it; the administrator of the target has them.
         let Some(resource) = resource(&right.resource, choice) else { continue };
+        if let Some(absent) = keyspace(&right.resource).filter(|name| !there.iter().any(|there| there == choice.renamed(name))) {
+            notes.push(Problem {
+                subject: format!("role {}", right.role),
+                what: format!("its rights on {resource} were left out: the target has no keyspace {absent}"),
+            });
+            continue;
+        }
         for permission in &right.permissions {
             grant(cluster, &format!("GRANT {permission} ON {resource} TO {}", quoted(&right.role)), &right.role, &mut notes).await?;
         }
@@ -101,6 +109,12 @@ async fn grant(cluster: &Cluster, text: &str, role: &str, notes: &mut Vec<Proble
         }
         other => other,
     }
+}
+
+/// The keyspace that a resource is, or is in.
+fn keyspace(resource: &str) -> Option<&str> {
+    let mut words = resource.split('/');
+    matches!(words.next()?, "data" | "functions").then(|| words.next()).flatten()
 }
 
 /// A resource in the words of GRANT; `None` for what is not restored or not known.

@@ -17,8 +17,9 @@ use scylla::{
 use tokio::sync::mpsc;
 
 use super::{
+    answers::unexpected,
     canonical::{Tally, Vanishing},
-    connect::{Cluster, unexpected},
+    connect::Cluster,
     error::CassandraError,
     layout::Layout,
     parts,
@@ -32,8 +33,8 @@ use crate::{
 
 /// About how many bytes a page has.
 const PAGE_BYTES: usize = 512 << 10;
-/// Rows in the first page, before it is known how large they are.
-const FIRST_ROWS: i32 = 16;
+/// Rows in the first page, before it is known how large they are: a row may have many MiB.
+const FIRST_ROWS: i32 = 1;
 /// Pieces of one component that are read at a time.
 const AT_A_TIME: usize = 4;
 /// Pages of a piece that wait to be handed on.

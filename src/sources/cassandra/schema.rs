@@ -121,11 +121,6 @@ pub(super) struct View {
 }
 
 impl Table {
-    /// Columns of a kind, in their order.
-    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(move |column| column.kind == kind)
-    }
-
     /// Whether its values are counters.
     pub(super) fn is_counter(&self) -> bool {
         self.columns.iter().any(|column| column.ty == "counter")

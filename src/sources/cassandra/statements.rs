@@ -3,14 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use scylla::{
-    serialize::{
-        SerializationError,
-        row::{RowSerializationContext, SerializeRow},
-        writers::RowWriter,
-    },
-    statement::prepared::PreparedStatement,
-};
+use scylla::statement::prepared::PreparedStatement;
 
 use super::{
     cells::{self, Form},
@@ -18,8 +11,10 @@ use super::{
     cql::{path, quoted},
     error::CassandraError,
     layout::Layout,
+    life::{Life, Moment, groups, newest},
     parts::{Part, Parted},
     schema::Kind,
+    values::Values,
 };
 
 /// The prepared writes of a table.
@@ -36,47 +31,6 @@ pub(super) struct Statements {
     /// Columns of `insert`, `update` and `insert_static` that are no key.
     whole: Vec<usize>,
     whole_static: Vec<usize>,
-}
-
-/// Values in the order of a statement's markers: each with its length, -2 for what stays unset.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Values {
-    pub bytes: Vec<u8>,
-}
-
-impl Values {
-    pub(super) fn push(&mut self, value: &[u8]) {
-        cells::put(&mut self.bytes, Some(value));
-    }
-
-    pub(super) fn unset(&mut self) {
-        self.bytes.extend_from_slice(&(-2i32).to_be_bytes());
-    }
-
-    /// Values that have their lengths already.
-    pub(super) fn extend(&mut self, key: &[u8]) {
-        self.bytes.extend_from_slice(key);
-    }
-}
-
-impl SerializeRow for Values {
-    fn serialize(&self, _: &RowSerializationContext<'_>, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {
-        let mut rest = self.bytes.as_slice();
-        while let Some(length) = rest.first_chunk::<4>().copied() {
-            let value = cells::take(&mut rest).expect("values are put together here");
-            let cell = writer.make_cell_writer();
-            match value {
-                Some(value) => cell.set_value(value).map(|_| ()).map_err(SerializationError::new)?,
-                None if i32::from_be_bytes(length) == -2 => drop(cell.set_unset()),
-                None => drop(cell.set_null()),
-            }
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
 }
 
 /// What a write does.
@@ -297,55 +251,6 @@ fn key_values(mut key: &[u8]) -> usize {
         count += 1;
     }
     count
-}
-
-/// When a row was read, and when it is written: seconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub read_at: i64,
-    pub now: i64,
-}
-
-impl Moment {
-    fn lives(self, part: &Part<'_>) -> bool {
-        part.expires.is_none_or(|at| at > self.now)
-    }
-
-    /// Seconds that are left; 0 for ever.
-    fn ttl(self, expires: Option<i64>) -> i64 {
-        expires.map_or(0, |at| at - self.now)
-    }
-}
-
-/// Time of writing and time to live.
-#[derive(Debug, Clone, Copy)]
-struct Life {
-    time: i64,
-    ttl: i64,
-}
-
-impl Life {
-    fn put(self, values: &mut Values) {
-        /// The longest that Cassandra takes: 20 years.
-        const LONGEST: i64 = 630_720_000;
-        values.push(&self.time.to_be_bytes());
-        values.push(&i32::try_from(self.ttl.min(LONGEST)).expect("20 years in seconds fit").to_be_bytes());
-    }
-}
-
-/// The newest time in a row; that of its reading where none is told.
-fn newest(parts: &[Part<'_>], moment: Moment) -> i64 {
-    parts.iter().filter_map(|part| part.time).max().unwrap_or(moment.read_at.saturating_mul(1_000_000))
-}
-
-/// Living cells by end and time.
-fn groups<'p, 'a>(parts: &'p [Part<'a>], moment: Moment) -> BTreeMap<(Option<i64>, i64), Vec<&'p Part<'a>>> {
-    let fallback = newest(parts, moment);
-    let mut groups: BTreeMap<(Option<i64>, i64), Vec<&Part<'_>>> = BTreeMap::new();
-    for part in parts.iter().filter(|part| moment.lives(part)) {
-        groups.entry((part.expires, part.time.unwrap_or(fallback))).or_default().push(part);
-    }
-    groups
 }
 
 /// Fields of a type, as the target has it.
