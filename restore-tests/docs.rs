@@ -34,7 +34,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
 }
 
 /// Fenced blocks, each with its language.
-fn blocks(page: &str) -> Vec<(String, String)> {
+pub fn blocks(page: &str) -> Vec<(String, String)> {
     let (mut found, mut open) = (Vec::new(), None);
     for line in page.lines() {
         match (line.trim().strip_prefix("```"), &mut open) {
@@ -164,7 +164,7 @@ fn of_readme(heading: &str, language: &str) -> String {
 }
 
 /// Runs a script as a reader would, who has `hourglass` on the path and a home of its own; says what was said.
-fn run(home: &Path, script: &str) -> String {
+pub fn run(home: &Path, script: &str) -> String {
     let binary = Path::new(BINARY).parent().unwrap().to_owned();
     let path = env::join_paths(std::iter::once(binary).chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
     let mut shell = Command::new("sh");

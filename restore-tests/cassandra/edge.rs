@@ -1,13 +1,13 @@
 //! The tables that a backup must bring back whole: all types, times, ends of life, statics, counters, masks, views, roles.
 
-use super::world::{How, Restored, capture, config, cql, drop_keyspaces, restore, turn};
+use super::world::{How, Restored, answers, capture, config, cql, drop_keyspaces, restore, turn};
 use crate::lab::CassandraCluster;
 
 const STATEMENTS: &str = include_str!("edge.cql");
 
 /// Columns of tables that must be equal on both sides; `[3]` and `[5]`: from that release on.
-const EQUAL: [&str; 27] = [
-    "SELECT * FROM edge.scalars",
+const EQUAL: [&str; 29] = [
+    "SELECT id, a, bi, bl, bo, dc, d, f, ine, i, si, ti, tx, timestampAsBlob(ts), tu, u, vi, dt, tm FROM edge.scalars",
     "SELECT id, writetime(a), writetime(bi) FROM edge.scalars",
     "SELECT * FROM edge.durations --[3]",
     "SELECT pk, ck, s, ss, v, n, l, m, st, fl, fm, fa, fd, tp, nest FROM edge.t",
@@ -27,6 +27,8 @@ const EQUAL: [&str; 27] = [
     "SELECT pk, ck, a, writetime(a), b, writetime(b), c, writetime(c), m, l FROM edge.times",
     "SELECT pk, ck, ck2, a, m, writetime(a) FROM edge.tomb",
     "SELECT * FROM edge.opts --[3]",
+    "SELECT * FROM edge.bigblob",
+    "SELECT pk, ck, v, writetime(v) FROM edge.wide",
     "SELECT * FROM edge.dropc",
     "SELECT * FROM edge.vecs --[5]",
     "SELECT * FROM edge.masked --[5]",
@@ -44,6 +46,18 @@ const ENDING: [&str; 4] = [
     "SELECT ttl(v) FROM edge.ttlt WHERE id = 2",
 ];
 
+/// What else must be equal: roles, rights and the schema. All of it is found in 5.0.
+const DEFINED: [&str; 8] = [
+    "SELECT role, can_login, is_superuser, member_of, salted_hash FROM system_auth.roles WHERE role = 'edge_app'",
+    "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_admin'",
+    "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_app'",
+    "SELECT keyspace_name, table_name, column_name, kind, position, clustering_order, type FROM system_schema.columns WHERE keyspace_name = 'edge'",
+    "SELECT table_name, index_name, kind, options FROM system_schema.indexes WHERE keyspace_name = 'edge'",
+    "SELECT table_name, comment, compaction, compression, caching, gc_grace_seconds, default_time_to_live, speculative_retry FROM system_schema.tables WHERE keyspace_name = 'edge'",
+    "SELECT function_name, argument_types, return_type, body FROM system_schema.functions WHERE keyspace_name = 'edge'",
+    "SELECT id FROM edge.vecs ORDER BY v ANN OF [0.1, -2, 3] LIMIT 1",
+];
+
 fn known(line: &str, release: u32) -> Option<String> {
     let (text, tag) = line.rsplit_once(" --[").map_or((line, ""), |(text, tag)| (text, tag.trim_end_matches(']')));
     let known = match tag {
@@ -56,8 +70,17 @@ fn known(line: &str, release: u32) -> Option<String> {
 
 fn fill(cluster: CassandraCluster, release: u32) {
     drop_keyspaces(cluster, &["edge", "EdgeQ"]);
-    let statements: Vec<String> = STATEMENTS.lines().filter(|line| !line.starts_with("--")).filter_map(|line| known(line, release)).collect();
-    cql(cluster, &statements.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut statements: Vec<String> = STATEMENTS.lines().filter(|line| !line.starts_with("--")).filter_map(|line| known(line, release)).collect();
+    // A cell of 5 MiB, and a long partition whose times jump.
+    statements.push(format!("INSERT INTO edge.bigblob (id, b) VALUES (1, 0x{})", "6f646421".repeat(5 << 18)));
+    statements.extend((0..200).map(|batch| {
+        let row = |ck: i64| {
+            let time = 1_000_000_000_000_000 + ck * if ck % 2 == 0 { 1 } else { -1 };
+            format!("INSERT INTO edge.wide (pk, ck, v) VALUES (1, {ck}, 'value-{ck}') USING TIMESTAMP {time};")
+        };
+        format!("BEGIN UNLOGGED BATCH {} APPLY BATCH", (batch * 100..(batch + 1) * 100).map(row).collect::<String>())
+    }));
+    cql(cluster, &statements);
 }
 
 /// A statement about the keyspaces under their new names.
@@ -67,17 +90,26 @@ fn renamed(text: &str, suffix: &str) -> String {
 
 /// Compares both sides, statement by statement.
 fn compare(from: (CassandraCluster, u32), to: CassandraCluster, suffix: &str) {
-    for line in EQUAL {
-        let Some(text) = known(line, from.1) else { continue };
-        let (here, there) = (cql(from.0, &[&text]), cql(to, &[&renamed(&text, suffix)]));
-        assert!(text.contains("edge.opts") || !here.is_empty(), "{text} has no rows to compare");
-        assert_eq!(there, here, "{text}");
+    let texts: Vec<String> = EQUAL.iter().filter_map(|line| known(line, from.1)).chain(ENDING.map(str::to_owned)).collect();
+    let there: Vec<String> = texts.iter().map(|text| renamed(text, suffix)).collect();
+    let (here, there) = (answers(from.0, &texts), answers(to, &there));
+    for ((text, here), there) in texts.iter().zip(here).zip(there) {
+        if ENDING.contains(&text.as_str()) {
+            let number = |rows: &[String]| rows[0].trim_matches(['(', ')', ',']).parse::<i64>().unwrap();
+            assert!((number(&here) - number(&there)).abs() < 600, "{text}: {here:?} and {there:?}");
+        } else {
+            assert!(!here.is_empty(), "{text} has no rows to compare");
+            assert!(there == here, "{text}\n{}", difference(&here, &there));
+        }
     }
-    for text in ENDING {
-        let number = |rows: Vec<String>| rows[0].trim_matches(['(', ')', ',']).parse::<i64>().unwrap();
-        let (here, there) = (number(cql(from.0, &[text])), number(cql(to, &[&renamed(text, suffix)])));
-        assert!((here - there).abs() < 600, "{text}: {here} and {there}");
-    }
+}
+
+/// The first rows that are on one side only.
+fn difference(here: &[String], there: &[String]) -> String {
+    let only = |a: &[String], b: &[String]| {
+        a.iter().filter(|row| !b.contains(row)).take(5).map(|row| row.chars().take(2000).collect()).collect::<Vec<String>>()
+    };
+    format!("only here: {:#?}\nonly there: {:#?}", only(here, there), only(there, here))
 }
 
 fn assert_equal(restored: &Restored) {
@@ -90,25 +122,15 @@ fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, 5);
     drop_keyspaces(to, &["edge", "EdgeQ"]);
-    for role in ["edge_app", "edge_admin", "Edge Role", "edge_dc"] {
-        cql(to, &[&format!("DROP ROLE IF EXISTS \"{role}\"")]);
-    }
+    cql(to, &["edge_app", "edge_admin", "Edge Role", "edge_dc"].map(|role| format!("DROP ROLE IF EXISTS \"{role}\"")));
     let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();
     let restored = restore(config(to, &[]), &point, &How::default(), || ()).unwrap();
     println!("notes of the capture: {:#?}\nof the restore: {:#?}", point.end.notes, restored.notes);
     assert_equal(&restored);
     compare((from, 5), to, "");
-    for text in [
-        "SELECT role, can_login, is_superuser, member_of, salted_hash FROM system_auth.roles WHERE role = 'edge_app'",
-        "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_admin'",
-        "SELECT role, resource, permissions FROM system_auth.role_permissions WHERE role = 'edge_app'",
-        "SELECT keyspace_name, table_name, column_name, kind, position, clustering_order, type FROM system_schema.columns WHERE keyspace_name = 'edge'",
-        "SELECT table_name, index_name, kind, options FROM system_schema.indexes WHERE keyspace_name = 'edge'",
-        "SELECT table_name, comment, compaction, compression, caching, gc_grace_seconds, default_time_to_live, speculative_retry FROM system_schema.tables WHERE keyspace_name = 'edge'",
-        "SELECT function_name, argument_types, return_type, body FROM system_schema.functions WHERE keyspace_name = 'edge'",
-        "SELECT id FROM edge.vecs ORDER BY v ANN OF [0.1, -2, 3] LIMIT 1",
-    ] {
-        assert_eq!(cql(to, &[text]), cql(from, &[text]), "{text}");
+    for ((text, here), there) in DEFINED.iter().zip(answers(from, &DEFINED)).zip(answers(to, &DEFINED)) {
+        assert!(!here.is_empty(), "{text} has no rows to compare");
+        assert_eq!(there, here, "{text}");
     }
     assert_eq!(cql(to, &["SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'EdgeQ'"]).concat().matches("'dr1', '1'").count(), 1);
     let again = restore(config(to, &[]), &point, &How::default(), || ()).unwrap_err();

@@ -1,6 +1,9 @@
 //! What must never be green, and what must go on.
 
-use std::time::Instant;
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
+    time::Instant,
+};
 
 use super::world::{How, capture, config, cql, drop_keyspaces, password_file, restore, turn};
 use crate::lab::{self, CassandraCluster};
@@ -56,7 +59,7 @@ fn cassandra_refusals_name_their_cause() {
 
 #[test]
 fn cassandra_goes_on_when_one_node_of_three_dies() {
-    let _turn = turn();
+    let _lab = lab::alone();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["dying", "risen"]);
     cql(
@@ -74,9 +77,7 @@ fn cassandra_goes_on_when_one_node_of_three_dies() {
             format!("BEGIN UNLOGGED BATCH {rows} APPLY BATCH")
         })
         .collect();
-    for part in statements.chunks(20) {
-        cql(cluster, &part.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+    cql(cluster, &statements);
     let victim = cluster.get().nodes[2].clone();
     let mut local = config(cluster, &["dying"]);
     local.datacentres.clear();
@@ -106,4 +107,37 @@ fn cassandra_goes_on_when_one_node_of_three_dies() {
     assert!(restored.differing.is_empty(), "{:#?}", restored.differences);
     assert_eq!(cql(cluster, &["SELECT COUNT(*) FROM risen.t"]), ["(20000,)"]);
     drop_keyspaces(cluster, &["dying", "risen"]);
+}
+
+/// Hands connections to an address that stands in no certificate on to a node; says the address.
+fn detour(node: IpAddr, port: u16) -> String {
+    let IpAddr::V4(node) = node else { panic!("{node}") };
+    let [a, b, c, _] = node.octets();
+    let address = Ipv4Addr::new(a, b, c, 200);
+    let listener = TcpListener::bind((address, port)).unwrap();
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let far = TcpStream::connect((node, port)).unwrap();
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+            }
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn cassandra_nodes_need_no_certificate_of_their_address_and_one_of_the_authority() {
+    let _turn = turn();
+    let cluster = CassandraCluster::Dr;
+    drop_keyspaces(cluster, &["named"]);
+    cql(cluster, &["CREATE KEYSPACE named WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"]);
+    let mut config = config(cluster, &["named"]);
+    config.contact_points = vec![detour(cluster.get().addresses[0], config.port)];
+    let point = capture(config.clone(), || ()).unwrap();
+    assert!(point.components.iter().any(|(component, ..)| component.name == "schema"));
+    config.tls.as_mut().unwrap().ca_file = lab::tls("rogue-ca.crt");
+    let refused = capture(config, || ()).unwrap_err();
+    assert!(refused.hint().unwrap().contains("tls.ca_file"), "{refused}");
+    drop_keyspaces(cluster, &["named"]);
 }

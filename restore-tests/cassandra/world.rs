@@ -3,7 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
+    process::Stdio,
+    sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard},
 };
 
 use hourglass::{
@@ -17,25 +18,50 @@ use hourglass::{
 
 use crate::lab::{self, CassandraCluster};
 
-/// Tests share the clusters, so they take turns.
-pub fn turn() -> MutexGuard<'static, ()> {
+/// Tests share the clusters, so they take turns; nobody ends a server meanwhile.
+pub fn turn() -> (MutexGuard<'static, ()>, RwLockReadGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    (TURN.lock().unwrap_or_else(PoisonError::into_inner), lab::together())
 }
 
-/// Rows that statements return, as the Python driver shows them, sorted; panics when one fails.
-pub fn cql(cluster: CassandraCluster, statements: &[&str]) -> Vec<String> {
-    let done = lab::tool("cql").arg(cluster.get().addresses[0].to_string()).args(statements).output().unwrap();
-    assert!(done.status.success(), "{statements:?}: {}", String::from_utf8_lossy(&done.stderr));
-    let mut rows: Vec<String> = String::from_utf8(done.stdout).unwrap().lines().map(str::to_owned).collect();
-    rows.sort();
-    rows
+/// Rows that each of the statements returns, as the Python driver shows them, sorted; panics when one fails.
+pub fn answers<S: AsRef<str>>(cluster: CassandraCluster, statements: &[S]) -> Vec<Vec<String>> {
+    let mut asked = lab::tool("cql");
+    asked.arg(cluster.get().addresses[0].to_string()).args(["--apart", "-"]);
+    let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = asked.stdin.take().unwrap();
+    let lines: String = statements.iter().map(|statement| statement.as_ref().to_owned() + "\n").collect();
+    let writer = std::thread::spawn(move || drop(input.write_all(lines.as_bytes())));
+    let done = asked.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut found = vec![Vec::new()];
+    for line in String::from_utf8(done.stdout).unwrap().lines() {
+        match line {
+            "" => found.push(Vec::new()),
+            row => found.last_mut().unwrap().push(row.to_owned()),
+        }
+    }
+    found.truncate(statements.len());
+    found.iter_mut().for_each(|rows| rows.sort());
+    found
+}
+
+/// The rows of all statements together.
+pub fn cql<S: AsRef<str>>(cluster: CassandraCluster, statements: &[S]) -> Vec<String> {
+    answers(cluster, statements).concat()
 }
 
 /// Drops keyspaces, whether they are there or not.
-pub fn drop_keyspaces(cluster: CassandraCluster, names: &[&str]) {
-    let statements: Vec<String> = names.iter().map(|name| format!("DROP KEYSPACE IF EXISTS \"{name}\"")).collect();
-    cql(cluster, &statements.iter().map(String::as_str).collect::<Vec<_>>());
+pub fn drop_keyspaces<S: AsRef<str>>(cluster: CassandraCluster, names: &[S]) {
+    cql(cluster, &names.iter().map(|name| format!("DROP KEYSPACE IF EXISTS \"{}\"", name.as_ref())).collect::<Vec<_>>());
+}
+
+/// Drops every keyspace that is not Cassandra's own, of a cluster of 5.0.
+pub fn empty(cluster: CassandraCluster) {
+    let rows = cql(cluster, &["SELECT keyspace_name FROM system_schema.keyspaces"]);
+    let names = rows.iter().map(|row| row.trim_matches(|letter| "(',)".contains(letter)));
+    drop_keyspaces(cluster, &names.filter(|name| !name.starts_with("system")).collect::<Vec<_>>());
 }
 
 /// A file with a password, for as long as the lab lives.
