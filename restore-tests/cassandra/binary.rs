@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::world::{answers, cql, drop_keyspaces, turn};
+use super::world::{answers, cql, drop_keyspaces};
 use crate::{
     lab::{self, CassandraCluster},
     site::Site,
@@ -60,7 +60,7 @@ fn find<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a str> {
 
 #[test]
 fn cassandra_rows_that_were_acknowledged_before_the_moment_of_a_point_are_all_in_it() {
-    let _turn = turn();
+    let _lab = lab::together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["written"]);
     drop_keyspaces(CassandraCluster::Dr, &["written"]);
@@ -111,7 +111,8 @@ fn fill(cluster: CassandraCluster, name: &str) {
     for a in 0..ROWS / 50 {
         let row = |b| format!("INSERT INTO {name}.t (a, b, c, l) VALUES ({a}, {b}, 'row {a} {b} {}', [{b}, {b}]);", "x".repeat(200));
         statements.push(format!("BEGIN UNLOGGED BATCH {} APPLY BATCH", (0..50).map(row).collect::<String>()));
-        statements.push(format!("UPDATE {name}.c SET n = n + {} WHERE a = {a}", a + 1));
+        let count = |b| format!("UPDATE {name}.c SET n = n + {} WHERE a = {};", b + 1, a * 50 + b);
+        statements.push(format!("BEGIN COUNTER BATCH {} APPLY BATCH", (0..50).map(count).collect::<String>()));
     }
     cql(cluster, &statements);
 }
@@ -130,7 +131,6 @@ fn kill_in_the_middle(mut process: Child, begun: impl Fn() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(Duration::from_millis(300));
     let lived = kill_process(Pid::from_child(&process), Signal::KILL).is_ok() && process.wait().unwrap().code().is_none();
     process.wait().unwrap();
     lived
@@ -156,7 +156,7 @@ fn interrupted(site: &Site) -> String {
 
 #[test]
 fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_doubled() {
-    let _turn = turn();
+    let _lab = lab::together();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, "killed");
     drop_keyspaces(to, &["killed"]);
@@ -165,18 +165,19 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
     println!("the backup was killed in the middle: {}", kill_in_the_middle(victim, || journals(&site, "step-started") > 0));
     let said = site.run(&["backup", "p", "--quiet"], 0);
     assert!(said.contains("is complete"), "{said}");
-    // The first component of a restore is the schema; when it is done, rows are on their way.
-    let done = journals(&site, "checkpoint");
-    let victim = quiet(site.command(&["restore", "p", "kps", "--into", "dr", "--quiet"]));
-    let killed = kill_in_the_middle(victim, || journals(&site, "checkpoint") > done);
+    let begun = || {
+        let there = cql(to, &["SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'killed'"]);
+        there.len() == 2 && !cql(to, &["SELECT a FROM killed.c LIMIT 1"]).is_empty()
+    };
+    let killed = kill_in_the_middle(quiet(site.command(&["restore", "p", "kps", "--into", "dr", "--quiet"])), begun);
     println!("the restore was killed in the middle: {killed}");
     if killed {
-        println!("{} of {ROWS} rows were there", cql(to, &["SELECT COUNT(*) FROM killed.t"]).concat());
+        println!("of {ROWS} each, rows and counters were there: {:?}", cql(to, &["SELECT COUNT(*) FROM killed.t", "SELECT COUNT(*) FROM killed.c"]));
         let said = site.run(&["runs", "resume", &interrupted(&site), "--quiet"], 0);
         assert!(said.contains("was restored"), "{said}");
     }
     let (here, there) = (answers(from, &of("killed")), answers(to, &of("killed")));
-    assert_eq!(there[0].len(), ROWS);
+    assert_eq!((there[0].len(), there[1].len()), (ROWS, ROWS));
     assert!(here == there, "rows differ");
     drop_keyspaces(from, &["killed"]);
     drop_keyspaces(to, &["killed"]);
@@ -184,7 +185,7 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
 
 #[test]
 fn cassandra_points_that_lack_something_are_never_green() {
-    let _turn = turn();
+    let _lab = lab::together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["lacking"]);
     cql(

@@ -5,12 +5,12 @@ use std::{
     time::Instant,
 };
 
-use super::world::{How, capture, config, cql, drop_keyspaces, password_file, restore, turn};
+use super::world::{How, capture, config, cql, drop_keyspaces, password_file, restore};
 use crate::lab::{self, CassandraCluster};
 
 #[test]
 fn cassandra_refusals_name_their_cause() {
-    let _turn = turn();
+    let _lab = lab::together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["refused"]);
     cql(
@@ -128,16 +128,16 @@ fn detour(node: IpAddr, port: u16) -> String {
 
 #[test]
 fn cassandra_nodes_need_no_certificate_of_their_address_and_one_of_the_authority() {
-    let _turn = turn();
+    let _lab = lab::together();
     let cluster = CassandraCluster::Dr;
-    drop_keyspaces(cluster, &["named"]);
-    cql(cluster, &["CREATE KEYSPACE named WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"]);
-    let mut config = config(cluster, &["named"]);
+    drop_keyspaces(cluster, &["detour"]);
+    cql(cluster, &["CREATE KEYSPACE detour WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"]);
+    let mut config = config(cluster, &["detour"]);
     config.contact_points = vec![detour(cluster.get().addresses[0], config.port)];
     let point = capture(config.clone(), || ()).unwrap();
     assert!(point.components.iter().any(|(component, ..)| component.name == "schema"));
     config.tls.as_mut().unwrap().ca_file = lab::tls("rogue-ca.crt");
     let refused = capture(config, || ()).unwrap_err();
     assert!(refused.hint().unwrap().contains("tls.ca_file"), "{refused}");
-    drop_keyspaces(cluster, &["named"]);
+    drop_keyspaces(cluster, &["detour"]);
 }

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     process::Stdio,
-    sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard},
 };
 
 use hourglass::{
@@ -17,12 +16,6 @@ use hourglass::{
 };
 
 use crate::lab::{self, CassandraCluster};
-
-/// Tests share the clusters, so they take turns; nobody ends a server meanwhile.
-pub fn turn() -> (MutexGuard<'static, ()>, RwLockReadGuard<'static, ()>) {
-    static TURN: Mutex<()> = Mutex::new(());
-    (TURN.lock().unwrap_or_else(PoisonError::into_inner), lab::together())
-}
 
 /// Rows that each of the statements returns, as the Python driver shows them, sorted; panics when one fails.
 pub fn answers<S: AsRef<str>>(cluster: CassandraCluster, statements: &[S]) -> Vec<Vec<String>> {

@@ -19,7 +19,7 @@ use scylla::{
 
 use super::{
     answers::{Rows, shortened, unexpected},
-    error::CassandraError,
+    error::{CassandraError, Refusal},
     judge::{judge_execution, refusal},
     tls,
 };
@@ -30,6 +30,10 @@ use crate::{
 
 /// Longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a connection is tried again whose failure is not explained, and the pause in between.
+const UNCLEAR: Duration = Duration::from_secs(5);
+/// See [`UNCLEAR`].
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A release, major and minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,43 +71,58 @@ pub(super) struct Cluster {
     pub cancel: Cancel,
 }
 
-/// Connects and asks what there is.
-pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result<Cluster, CassandraError> {
-    let password = match &config.login {
-        Some((_, path)) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| CassandraError::File { path: path.display().to_string(), why: error.to_string() })?;
-            Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-        None => None,
-    };
-    let build = |minimal: bool, datacentre: Option<&str>| {
+/// Where to connect, and as whom.
+struct Door<'a> {
+    config: &'a CassandraConfig,
+    login: Option<(&'a str, Secret)>,
+}
+
+impl Door<'_> {
+    fn new(config: &CassandraConfig) -> Result<Door<'_>, CassandraError> {
+        let Some((user, path)) = &config.login else { return Ok(Door { config, login: None }) };
+        let bad = |error: std::io::Error| CassandraError::File { path: path.display().to_string(), why: error.to_string() };
+        let text = std::fs::read_to_string(path).map_err(bad)?;
+        Ok(Door { config, login: Some((user, Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))) })
+    }
+
+    fn builder(&self, metadata: bool, datacentre: Option<&str>) -> Result<SessionBuilder, CassandraError> {
+        let config = self.config;
         let profile = ExecutionProfile::builder().consistency(consistency(config.consistency)).request_timeout(Some(config.timeout)).build();
+        let address = |point: &String| if point.contains(':') { format!("[{point}]:{}", config.port) } else { format!("{point}:{}", config.port) };
         let mut builder = SessionBuilder::new()
-            .known_nodes(
-                config
-                    .contact_points
-                    .iter()
-                    .map(|point| if point.contains(':') { format!("[{point}]:{}", config.port) } else { format!("{point}:{}", config.port) }),
-            )
+            .known_nodes(config.contact_points.iter().map(address))
             .connection_timeout(config.timeout.min(Duration::from_secs(15)))
             .default_execution_profile_handle(profile.into_handle())
             .schema_agreement_timeout(Duration::from_secs(60))
             .refresh_metadata_on_auto_schema_agreement(false)
-            .fetch_schema_metadata(minimal)
+            .fetch_schema_metadata(metadata)
             .fetch_full_schema_metadata(false);
-        if let (Some((user, _)), Some(password)) = (&config.login, &password) {
-            builder = builder.user(user, password.expose());
+        if let Some((user, password)) = &self.login {
+            builder = builder.user(*user, password.expose());
         }
         if let Some(datacentre) = datacentre {
             builder = builder.prefer_datacenter(datacentre.to_owned());
         }
         Ok(builder.tls_context(config.tls.as_ref().map(tls::context).transpose()?))
-    };
-    let refused = |error: scylla::errors::NewSessionError| refusal(config, &error);
+    }
+
+    /// Opens a session. The driver does not always tell why it could not: then it is asked again, for some seconds.
+    async fn open(&self, metadata: bool, datacentre: Option<&str>) -> Result<Session, CassandraError> {
+        let began = Instant::now();
+        loop {
+            match self.builder(metadata, datacentre)?.build().await.map_err(|error| refusal(self.config, &error)) {
+                Err(CassandraError::Connect { why: Refusal::Other, .. }) if began.elapsed() < UNCLEAR => tokio::time::sleep(AGAIN).await,
+                ended => return ended,
+            }
+        }
+    }
+}
+
+/// Connects and asks what there is.
+pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result<Cluster, CassandraError> {
+    let door = Door::new(config)?;
     // Before 3.0 there is no system_schema, and a quoted type spoils the full metadata of every later version: tables are read by ourselves.
-    let mut session = build(false, None)?.build().await.map_err(refused)?;
-    let nodes = nodes(&session).await?;
+    let nodes = nodes(&door.open(false, None).await?).await?;
     let datacentre = config.datacentre.clone().unwrap_or_else(|| nodes[0].datacentre.clone());
     if !nodes.iter().any(|node| node.datacentre == datacentre) {
         let known: Vec<&str> = nodes.iter().map(|node| node.datacentre.as_str()).collect();
@@ -114,7 +133,7 @@ pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result
         let unknown = || CassandraError::Cluster(format!("the node {} has the release {:?}, which is not understood", node.address, node.release));
         version = version.min(Version::parse(&node.release).ok_or_else(unknown)?);
     }
-    session = build(version >= Version::SYSTEM_SCHEMA, Some(&datacentre))?.build().await.map_err(refused)?;
+    let session = door.open(version >= Version::SYSTEM_SCHEMA, Some(&datacentre)).await?;
     let seen = session.get_cluster_state().get_nodes_info().len();
     if seen != nodes.len() {
         return Err(CassandraError::Cluster(format!("the driver sees {seen} nodes, and the cluster has {}", nodes.len())));

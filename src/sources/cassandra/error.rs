@@ -1,6 +1,6 @@
 //! What can go wrong with a Cassandra cluster.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::super::SourceErrorKind;
 
@@ -16,7 +16,7 @@ pub enum CassandraError {
         why: String,
     },
     /// No node let us in.
-    #[error("cannot connect to Cassandra at {nodes}: {what}")]
+    #[error("cannot connect to Cassandra at {nodes}: {why}{what}")]
     Connect {
         /// The contact points.
         nodes: String,
@@ -85,6 +85,19 @@ pub enum Refusal {
     Ciphers,
     /// Anything else.
     Other,
+}
+
+impl fmt::Display for Refusal {
+    /// What is known beyond the driver's words, which follow.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Password => "user or password are wrong: ",
+            Refusal::TheirCertificate => "their certificate is not of an authority in tls.ca_file, or has expired: ",
+            Refusal::OurCertificate => "they refuse our certificate, tls.cert_file: ",
+            Refusal::Ciphers => "there is no cipher suite in common: ",
+            Refusal::Other => "",
+        })
+    }
 }
 
 impl CassandraError {

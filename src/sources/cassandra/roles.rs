@@ -58,7 +58,9 @@ pub(super) async fn write(cluster: &Cluster, roles: &Roles, choice: &Choice) -> 
     }
     for role in &roles.roles {
         for parent in &role.member_of {
-            grant(cluster, &format!("GRANT {} TO {}", quoted(parent), quoted(&role.name)), &role.name, &mut notes).await?;
+            let text = format!("GRANT {} TO {}", quoted(parent), quoted(&role.name));
+            notes
+                .extend(grant(cluster, &text).await?.map(|what| Problem { subject: format!("role {}", role.name), what: format!("{text}: {what}") }));
         }
     }
     let there = inspect::names(cluster).await?;
@@ -71,8 +73,15 @@ pub(super) async fn write(cluster: &Cluster, roles: &Roles, choice: &Choice) -> 
             });
             continue;
         }
+        let mut refused = Vec::new();
         for permission in &right.permissions {
-            grant(cluster, &format!("GRANT {permission} ON {resource} TO {}", quoted(&right.role)), &right.role, &mut notes).await?;
+            let why = grant(cluster, &format!("GRANT {permission} ON {resource} TO {}", quoted(&right.role))).await?;
+            refused.extend(why.map(|why| (permission.as_str(), why)));
+        }
+        if let Some((_, why)) = refused.first() {
+            let names: Vec<&str> = refused.iter().map(|(permission, _)| *permission).collect();
+            let what = format!("{} on {resource} could not be granted: {why}", names.join(", "));
+            notes.push(Problem { subject: format!("role {}", right.role), what });
         }
     }
     Ok(notes)
@@ -97,17 +106,14 @@ async fn create(cluster: &Cluster, role: &Role) -> Result<(), CassandraError> {
     Ok(())
 }
 
-/// What cannot be granted because it is not there (a table that was not restored) is told, not an error.
-async fn grant(cluster: &Cluster, text: &str, role: &str, notes: &mut Vec<Problem>) -> Result<(), CassandraError> {
+/// Why it cannot be granted, if so: because it is not there (a table that was not restored), or not known to the target.
+async fn grant(cluster: &Cluster, text: &str) -> Result<Option<String>, CassandraError> {
     match cluster.run(text).await {
+        // 2.2 calls it an error to grant a role twice.
         Err(CassandraError::Query { kind: SourceErrorKind::Failed, what, .. }) => {
-            // 2.2 calls it an error to grant a role twice.
-            if !what.contains("already") && !what.contains("is a member of") {
-                notes.push(Problem { subject: format!("role {role}"), what: format!("{text}: {what}") });
-            }
-            Ok(())
+            Ok(Some(what).filter(|what| !what.contains("already") && !what.contains("is a member of")))
         }
-        other => other,
+        other => other.map(|()| None),
     }
 }
 
