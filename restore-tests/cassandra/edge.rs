@@ -1,5 +1,7 @@
 //! The tables that a backup must bring back whole: all types, times, ends of life, statics, counters, masks, views, roles.
 
+use std::time::Instant;
+
 use super::world::{How, Restored, answers, capture, config, cql, drop_keyspaces, restore};
 use crate::lab::{CassandraCluster, together};
 
@@ -148,8 +150,11 @@ fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
     fill(from, 5);
     drop_keyspaces(to, &["edge", "EdgeQ"]);
     drop_roles(to, 5);
+    let filled = Instant::now();
     let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();
+    let captured = Instant::now();
     let restored = restore(config(to, &[]), &point, &How::default(), || ()).unwrap();
+    println!("captured in {:?}, restored in {:?}", captured - filled, captured.elapsed());
     println!("notes of the capture: {:#?}\nof the restore: {:#?}", point.end.notes, restored.notes);
     assert_equal(&restored);
     compare((from, 5), to, "");
@@ -246,4 +251,32 @@ fn cassandra_rows_that_differ_are_named() {
         ]
     );
     assert_eq!(cql(to, &["SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'named'"]), ["('t',)"]);
+}
+
+#[test]
+fn cassandra_rows_that_end_leave_no_keys_behind_and_are_no_difference() {
+    let _lab = together();
+    let (from, to) = (CassandraCluster::Old, CassandraCluster::Dr);
+    for cluster in [from, to] {
+        drop_keyspaces(cluster, &["ending"]);
+    }
+    let rows = [
+        "INSERT INTO ending.t (a, b, c, m) VALUES (1, 1, 'inserted', {1: 1}) USING TTL 40",
+        "UPDATE ending.t USING TTL 40 SET c = 'updated' WHERE a = 1 AND b = 2",
+        "INSERT INTO ending.t (a, s) VALUES (2, 'a static row') USING TTL 40",
+        "INSERT INTO ending.t (a, b, c) VALUES (3, 1, 'stays')",
+    ];
+    let table = "CREATE TABLE ending.t (a int, b int, s text static, c text, m map<int, int>, PRIMARY KEY (a, b))";
+    cql(from, &["CREATE KEYSPACE ending WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}", table]);
+    cql(from, &rows);
+    let point = capture(config(from, &["ending"]), || ()).unwrap();
+    let restored = restore(config(to, &[]), &point, &How::default(), || {
+        println!("restored: {:?}", cql(to, &["SELECT a, b, c FROM ending.t"]));
+        let began = Instant::now();
+        while cql(to, &["SELECT a, b, c FROM ending.t"]).len() > 1 {
+            assert!(began.elapsed().as_secs() < 600, "rows that should have ended are still there");
+        }
+    });
+    assert_equal(&restored.unwrap());
+    assert_eq!(cql(to, &["SELECT a, b, s, c FROM ending.t"]), ["(3, 1, None, 'stays')"]);
 }

@@ -190,7 +190,9 @@ impl Resolver<'_> {
             let source = match (source.files, source.command, source.cassandra) {
                 (Some(files), None, None) => Some(SourceConfig::Files(self.files(files))),
                 (None, Some(command), None) => Some(SourceConfig::Command(self.command(&format!("{path}.command"), command))),
-                (None, None, Some(cassandra)) => self.cassandra(&format!("{path}.cassandra"), cassandra).map(SourceConfig::Cassandra),
+                (None, None, Some(cassandra)) => {
+                    self.cassandra(&format!("{path}.cassandra"), cassandra).map(|config| SourceConfig::Cassandra(Box::new(config)))
+                }
                 _ => {
                     self.say(&path, "give exactly one kind of source: files, command or cassandra");
                     None

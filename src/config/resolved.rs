@@ -54,7 +54,7 @@ pub enum SourceConfig {
     /// Anything with a dump and a load command.
     Command(CommandConfig),
     /// A Cassandra cluster.
-    Cassandra(CassandraConfig),
+    Cassandra(Box<CassandraConfig>),
 }
 
 /// A directory tree.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, Source};
-use crate::config::SourceConfig;
+use crate::config::{CassandraConfig, SourceConfig};
 
 /// The source that a configuration describes. Nothing is read yet.
 pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
@@ -25,7 +25,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
                 consistency: command.consistency,
             })
         }
-        SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(cassandra.clone())),
+        SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(CassandraConfig::clone(cassandra))),
     }
 }
 

@@ -87,9 +87,9 @@ pub(super) fn literal(ty: &str, bytes: &[u8]) -> String {
         "smallint" => number(bytes).map(|b| i16::from_be_bytes(b).to_string()),
         "int" => number(bytes).map(|b| i32::from_be_bytes(b).to_string()),
         "bigint" | "counter" => number(bytes).map(|b| i64::from_be_bytes(b).to_string()),
-        "timestamp" => number(bytes)
-            .map(|b| i64::from_be_bytes(b))
-            .map(|ms| jiff::Timestamp::from_millisecond(ms).map_or(ms.to_string(), |at| format!("'{at}'"))),
+        "timestamp" => {
+            number(bytes).map(i64::from_be_bytes).map(|ms| jiff::Timestamp::from_millisecond(ms).map_or(ms.to_string(), |at| format!("'{at}'")))
+        }
         "float" => number(bytes).map(|b| f32::from_be_bytes(b).to_string()),
         "double" => number(bytes).map(|b| f64::from_be_bytes(b).to_string()),
         "boolean" => number::<1>(bytes).map(|b| (b[0] != 0).to_string()),

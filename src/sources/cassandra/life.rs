@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{parts::Part, values::Values};
 
+/// The second at which cells end, if they do, and the microsecond at which they were written.
+pub(super) type Times = (Option<i64>, i64);
+
 /// When a row was read, and when it is written: seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
@@ -48,9 +51,9 @@ pub(super) fn newest(parts: &[Part<'_>], moment: Moment) -> i64 {
 }
 
 /// Living cells by end and time.
-pub(super) fn groups<'p, 'a>(parts: &'p [Part<'a>], moment: Moment) -> BTreeMap<(Option<i64>, i64), Vec<&'p Part<'a>>> {
+pub(super) fn groups<'p, 'a>(parts: &'p [Part<'a>], moment: Moment) -> BTreeMap<Times, Vec<&'p Part<'a>>> {
     let fallback = newest(parts, moment);
-    let mut groups: BTreeMap<(Option<i64>, i64), Vec<&Part<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Times, Vec<&Part<'_>>> = BTreeMap::new();
     for part in parts.iter().filter(|part| moment.lives(part)) {
         groups.entry((part.expires, part.time.unwrap_or(fallback))).or_default().push(part);
     }

@@ -11,7 +11,7 @@ use super::{
     cql::{path, quoted},
     error::CassandraError,
     layout::Layout,
-    life::{Life, Moment, groups, newest},
+    life::{Life, Moment, Times, groups, newest},
     parts::{Part, Parted},
     schema::Kind,
     values::Values,
@@ -209,7 +209,7 @@ impl Statements {
         for (number, statement) in &self.add {
             let form = layout.columns[*number].form();
             let mine: Vec<&Part<'_>> = parts.iter().filter(|part| part.column == *number && moment.lives(part)).collect();
-            let mut runs: Vec<((Option<i64>, i64), Vec<&Part<'_>>)> = Vec::new();
+            let mut runs: Vec<(Times, Vec<&Part<'_>>)> = Vec::new();
             for part in mine {
                 let life = (part.expires, part.time.unwrap_or(fallback));
                 let known = if form == Form::List {
