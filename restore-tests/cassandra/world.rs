@@ -164,7 +164,8 @@ pub fn restore(config: CassandraConfig, point: &Point, how: &How<'_>, before_com
         done: BTreeSet::new(),
         resumed: how.resumed,
         row_key: point.key,
-        run: "test".to_owned(),
+        // Tests run side by side, each in a thread with its name.
+        run: std::thread::current().name().unwrap_or_default().chars().rev().take(30).collect(),
     };
     source.begin(&loading, &target, &ctx)?;
     for (component, bytes, _) in &order {

@@ -19,6 +19,7 @@ mod judge;
 mod layout;
 mod life;
 mod load;
+mod marker;
 mod parts;
 mod pipe;
 mod ranges;
@@ -135,8 +136,9 @@ impl Source for CassandraSource {
         }
     }
 
-    fn end(&self, _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
-        Ok(self.restoring()?.notes())
+    fn end(&self, ctx: &Context) -> Result<Vec<Problem>, SourceError> {
+        let running = self.restoring()?;
+        wait(ctx, running.end())
     }
 
     fn read_back(&self, component: &Component, ctx: &Context) -> Result<Option<RowDigest>, SourceError> {

@@ -63,8 +63,13 @@ pub(super) async fn write(cluster: &Cluster, roles: &Roles, choice: &Choice) -> 
                 .extend(grant(cluster, &text).await?.map(|what| Problem { subject: format!("role {}", role.name), what: format!("{text}: {what}") }));
         }
     }
+    grant_rights(cluster, &roles.rights, choice, &mut notes).await?;
+    Ok(notes)
+}
+
+async fn grant_rights(cluster: &Cluster, rights: &[Right], choice: &Choice, notes: &mut Vec<Problem>) -> Result<(), CassandraError> {
     let there = inspect::names(cluster).await?;
-    for right in &roles.rights {
+    for right in rights {
         let Some(resource) = resource(&right.resource, choice) else { continue };
         if let Some(absent) = keyspace(&right.resource).filter(|name| !there.iter().any(|there| there == choice.renamed(name))) {
             notes.push(Problem {
@@ -84,7 +89,7 @@ pub(super) async fn write(cluster: &Cluster, roles: &Roles, choice: &Choice) -> 
             notes.push(Problem { subject: format!("role {}", right.role), what });
         }
     }
-    Ok(notes)
+    Ok(())
 }
 
 async fn create(cluster: &Cluster, role: &Role) -> Result<(), CassandraError> {
