@@ -55,7 +55,16 @@ def row(number):
 def fill(session, rows):
     make(session, "race")
     insert = session.prepare(f"INSERT INTO race.t ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?")
-    execute_concurrent_with_args(session, insert, (row(number) for number in range(rows)), concurrency=200)
+    for first in range(0, rows, 10_000):
+        waiting = [row(number) for number in range(first, min(first + 10_000, rows))]
+        # A node that is busy may be late with some.
+        for _ in range(20):
+            ended = execute_concurrent_with_args(session, insert, waiting, concurrency=100, raise_on_first_error=False)
+            waiting = [values for values, (done, _) in zip(waiting, ended) if not done]
+            if not waiting:
+                break
+        else:
+            sys.exit("the node does not take the rows of the race")
 
 
 def measured(command, place, env=None):
@@ -108,7 +117,7 @@ def dsbulk(place, session):
     trust = ["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", f"{TLS}/ca.crt", "-keystore", place / "trust.p12", "-storetype", "PKCS12", "-storepass", secret]
     subprocess.run(trust, check=True, capture_output=True)
     tls = "--datastax-java-driver.advanced.ssl-engine-factory"
-    common = ["-h", f"{ADDRESS}:{PORT}", "-u", USER, "-p", PASSWORD, "-t", "t", "-timestamp", "true", "-ttl", "true", "--log.directory", place / "logs"]
+    common = ["-h", ADDRESS, "--datastax-java-driver.basic.default-port", PORT, "-u", USER, "-p", PASSWORD, "-t", "t", "-timestamp", "true", "-ttl", "true", "--log.directory", place / "logs"]
     common += [f"{tls}.class", "DefaultSslEngineFactory", f"{tls}.hostname-validation", "false", f"{tls}.truststore-path", place / "trust.p12"]
     common += [f"{tls}.truststore-password", secret, f"{tls}.keystore-path", place / "key.p12", f"{tls}.keystore-password", secret]
     java = ["java", "-Xmx1g", "-cp", f"{os.environ['HOURGLASS_DSBULK']}/lib/*", "com.datastax.oss.dsbulk.runner.DataStaxBulkLoader"]
