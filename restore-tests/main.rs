@@ -24,6 +24,7 @@ mod paused;
 mod points;
 mod postgres;
 mod pruned;
+mod refused;
 mod regions;
 mod secrets;
 mod servers;
