@@ -34,7 +34,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
 }
 
 /// Fenced blocks, each with its language.
-fn blocks(page: &str) -> Vec<(String, String)> {
+pub fn blocks(page: &str) -> Vec<(String, String)> {
     let (mut found, mut open) = (Vec::new(), None);
     for line in page.lines() {
         match (line.trim().strip_prefix("```"), &mut open) {

@@ -3,6 +3,7 @@
 
 mod analytics;
 mod byhand;
+mod cassandra;
 mod churn;
 mod cli;
 mod clouds;
@@ -20,8 +21,10 @@ mod incomplete;
 mod lab;
 mod mysql;
 mod paused;
+mod points;
 mod postgres;
 mod pruned;
+mod refused;
 mod regions;
 mod secrets;
 mod servers;

@@ -1,7 +1,7 @@
 //! Search clusters: what region A has is restored by region B from a repository that it only reads, and judged by searching it.
 
 mod planted;
-mod world;
+pub mod world;
 
 use std::fs;
 

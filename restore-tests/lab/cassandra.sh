@@ -42,6 +42,7 @@ ssl_storage_port: ${cassandra_ports[2]}
 native_transport_port: ${cassandra_ports[0]}
 endpoint_snitch: GossipingPropertyFileSnitch
 auto_bootstrap: false
+auto_snapshot: false
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager

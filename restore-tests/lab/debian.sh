@@ -4,6 +4,9 @@ debian_packages=(
     acl age attr curl jq libaio1 mariadb-client-core mariadb-server-core maven minisign openjdk-17-jre-headless openssl perl-base
     postgresql-15 postgresql-client-15 unzip util-linux zstd)
 
+# What the compiler needs, before anything is built: OpenSSL, for Cassandra 2.2.
+build_packages=(libssl-dev pkg-config)
+
 # debian_install PACKAGE...: installs those that are missing.
 debian_install() (
     missing=()

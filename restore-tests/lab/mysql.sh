@@ -28,6 +28,7 @@ server_id=$2
 log_bin=binlog
 binlog_format=ROW
 local_infile=ON
+connect_timeout=600
 max_allowed_packet=64M
 innodb_buffer_pool_size=64M
 innodb_use_native_aio=OFF

@@ -1,4 +1,4 @@
-# The tools that restore-tests/bench compares with: restic and rustic here, borg from Debian.
+# The tools that restore-tests/bench compares with: restic, rustic and DSBulk here, borg from Debian, cqlsh of the lab.
 
 # Its own module instead of `go install`: that asks for a list of versions, which not every proxy gives.
 restic_install() (
@@ -12,4 +12,13 @@ restic_install() (
 rustic_install() {
     CARGO_TARGET_DIR="$1/target" cargo install --locked --root "$1" --version 0.11.4 rustic-rs
     rm -rf "$1/target"
+}
+
+# Its distribution is not to be had whole; these are its parts.
+dsbulk_install() {
+    local part parts=()
+    for part in runner workflow-load workflow-unload connectors-csv batcher-reactor executor-reactor codecs-text codecs-jdk; do
+        parts+=("com.datastax.oss:dsbulk-$part:1.10.0")
+    done
+    maven_jars "$1" "${parts[@]}" ch.qos.logback:logback-classic:1.2.13
 }

@@ -9,4 +9,4 @@ mod rights;
 mod room;
 mod users;
 mod walk_through;
-mod world;
+pub mod world;

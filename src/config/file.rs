@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{LockMode, analytics::FileAnalytics, mysql::FileMysql};
+use super::{LockMode, analytics::FileAnalytics, cassandra::FileCassandra, mysql::FileMysql};
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -69,6 +69,8 @@ pub struct FileSource {
     pub mysql: Option<FileMysql>,
     /// An Elasticsearch or OpenSearch cluster.
     pub analytics: Option<FileAnalytics>,
+    /// A Cassandra cluster.
+    pub cassandra: Option<FileCassandra>,
 }
 
 /// A directory tree.

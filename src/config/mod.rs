@@ -1,6 +1,7 @@
 //! What the user wrote, resolved into what the code uses.
 
 pub mod analytics;
+pub mod cassandra;
 mod check;
 pub mod error;
 pub mod file;
@@ -14,6 +15,7 @@ pub mod store;
 mod tree;
 
 pub use analytics::{AnalyticsConfig, Login};
+pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use load::{EXAMPLE, load, parse, schema};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{AnalyticsConfig, Consistency, EpochChoice, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
+use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -57,6 +57,8 @@ pub enum SourceConfig {
     Mysql(MysqlConfig),
     /// An Elasticsearch or OpenSearch cluster.
     Analytics(AnalyticsConfig),
+    /// A Cassandra cluster.
+    Cassandra(Box<CassandraConfig>),
 }
 
 /// A directory tree.

@@ -28,7 +28,6 @@ pub struct Run {
     /// Held while something is written, so by a task of its own only: see [`Run::record`].
     journal: AsyncMutex<Journal>,
     ctx: Context,
-    begun_before: BTreeSet<StepId>,
 }
 
 impl Run {
@@ -39,12 +38,7 @@ impl Run {
     pub async fn begin(plan: Plan, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Arc::new(Run {
-            state: Mutex::new(RunState::begin(event)?),
-            journal: AsyncMutex::new(journal),
-            ctx: ctx.clone(),
-            begun_before: BTreeSet::new(),
-        }))
+        Ok(Arc::new(Run { state: Mutex::new(RunState::begin(event)?), journal: AsyncMutex::new(journal), ctx: ctx.clone() }))
     }
 
     /// Journals that this process goes on with a run.
@@ -54,15 +48,13 @@ impl Run {
     pub async fn resume(state: RunState, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::Resumed { process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        let begun = |(id, state): (&StepId, &StepState)| (*state == StepState::Started).then(|| id.clone());
         let state = state.next(event)?;
-        let begun_before = state.steps.iter().filter_map(begun).collect();
-        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), ctx: ctx.clone(), begun_before }))
+        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), ctx: ctx.clone() }))
     }
 
-    /// Whether an earlier process of this run had begun a step without ending it.
-    pub fn was_begun(&self, step: &StepId) -> bool {
-        self.begun_before.contains(step)
+    /// Whether a restore step has journalled that its target may be written to. To be asked before it begins: then it was an earlier process.
+    pub fn was_admitted(&self, step: &StepId) -> bool {
+        self.state().checkpoints.iter().any(|(of, output)| of == step && matches!(output, Output::Written { .. }))
     }
 
     /// The run's id, the same for every process that works on it.

@@ -85,8 +85,8 @@ struct Wanted<'a> {
 }
 
 async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context) -> StepEnd {
-    // What a step of this run has begun to write is its own.
-    let resumed = run.was_begun(step);
+    // What a step of this run has begun to write is its own. One that was refused has not.
+    let resumed = run.was_admitted(step);
     let to = match wanted.to {
         Destination::Directory(path) => {
             let overwrite = if resumed { Overwrite::InPlace } else { wanted.overwrite };
@@ -117,7 +117,7 @@ async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context
     }
 }
 
-/// Journals, some at a time, which components the target has whole.
+/// Journals that the target may be written to, and then, some at a time, which components it has whole.
 async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::UnboundedReceiver<Report>) -> Result<(), OrchestratorError> {
     while let Some(first) = written.recv().await {
         let (mut components, mut asked, mut next) = (Vec::new(), None, Some(first));
@@ -125,7 +125,7 @@ async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::Unbou
             while let Some(report) = next {
                 match report {
                     Report::Written(component) => components.push(component),
-                    Report::All(answer) => {
+                    Report::Admitted(answer) | Report::All(answer) => {
                         asked = Some(answer);
                         return;
                     }
@@ -135,9 +135,8 @@ async fn journal_written(run: &Arc<Run>, step: &StepId, mut written: mpsc::Unbou
         };
         // An error means that the time is over, which is what ends a batch.
         let _over = tokio::time::timeout(WRITTEN_EVERY, batch).await;
-        if !components.is_empty() {
-            run.checkpoint(step, Output::Written { components }).await?;
-        }
+        // One without components says that the target was free: what lies there from now on is ours.
+        run.checkpoint(step, Output::Written { components }).await?;
         if let Some(answer) = asked {
             // Whoever asked may have been cancelled.
             let _gone = answer.send(());

@@ -1,6 +1,10 @@
 //! Restores one member: its components into a directory, or into the system that a source describes, and compares them with what was saved.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,7 +18,7 @@ use super::{
 use crate::{
     model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
     repository::sealed::{SealedComponent, SealedMember},
-    sources::{Shape, Source, StreamSink, SystemTarget},
+    sources::{Shape, Source, SourceError, StreamSink, SystemTarget},
 };
 
 /// Where a member goes.
@@ -38,7 +42,7 @@ pub enum To {
 pub struct Earlier {
     /// The same for every process of this restore.
     pub run: String,
-    /// Whether an earlier one has begun this member.
+    /// Whether an earlier one was let into the target: what is there is ours.
     pub resumed: bool,
     /// Components that were written whole, by their positions in the point.
     pub done: BTreeSet<u32>,
@@ -49,6 +53,8 @@ pub struct Earlier {
 /// What a restore tells of how far it has come.
 #[derive(Debug)]
 pub enum Report {
+    /// The target may be written to: answer once that is known to whoever comes after us, for what it finds there is ours then.
+    Admitted(oneshot::Sender<()>),
     /// The component at this position was written whole.
     Written(u32),
     /// All were: answer once that is known to whoever comes after us.
@@ -91,6 +97,8 @@ pub async fn restore_member(
     let mut end = match to {
         To::Directory { path, select, overwrite } => {
             let mut end = RestoreEnd::nothing();
+            check_vacant(sealed, &path, overwrite)?;
+            earlier.tell(Report::Admitted).await?;
             for component in &sealed.components {
                 end.add(restore_into(point, sealed, component, (&path, overwrite), &select, progress.clone(), ctx).await?);
             }
@@ -102,12 +110,44 @@ pub async fn restore_member(
     Ok(end)
 }
 
+impl Earlier {
+    /// Tells something and waits until it is journalled.
+    pub(super) async fn tell(&self, what: impl FnOnce(oneshot::Sender<()>) -> Report) -> Result<(), RestoreError> {
+        let (answer, known) = oneshot::channel();
+        // Nobody listens any more only when the journal is lost; then nobody answers either.
+        let _told = self.report.send(what(answer));
+        known.await.map_err(|_| RestoreError::TornDown)
+    }
+}
+
+/// Where a component goes below the directory of its member: of several trees each has a folder of its own.
+fn place(member: &SealedMember, component: &SealedComponent, path: &Path) -> PathBuf {
+    match component.shape {
+        Shape::Tree if member.components.len() > 1 => path.join(&component.name),
+        Shape::Tree => path.to_owned(),
+        Shape::Stream => path.join(&component.name),
+    }
+}
+
+/// That nothing is where the member goes, if nothing may be.
+fn check_vacant(member: &SealedMember, path: &Path, overwrite: Overwrite) -> Result<(), RestoreError> {
+    let taken = |place: &Path| match std::fs::read_dir(place) {
+        Ok(mut entries) => entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found")),
+        Err(_) => place.exists(),
+    };
+    let places = member.components.iter().map(|component| place(member, component, path));
+    match places.into_iter().find(|place| overwrite == Overwrite::Refuse && taken(place)) {
+        Some(place) => Err(SourceError::NotEmpty { path: place.display().to_string() }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Restores a component into a directory: a tree becomes its contents, of several each in a folder of its own; a stream becomes a file.
 async fn restore_into(
     point: &OpenedPoint,
     member: &SealedMember,
     component: &SealedComponent,
-    (path, overwrite): (&std::path::Path, Overwrite),
+    (path, overwrite): (&Path, Overwrite),
     select: &[String],
     progress: Progress,
     ctx: &Context,
@@ -115,7 +155,7 @@ async fn restore_into(
     let packs = &point.packs;
     match component.shape {
         Shape::Tree => {
-            let path = if member.components.len() > 1 { path.join(&component.name) } else { path.to_owned() };
+            let path = place(member, component, path);
             let done = restore_tree(component, &Selection::new(select), &path, overwrite, packs, progress, ctx).await?;
             let (bytes, items) = (ByteCount(done.bytes), done.items);
             Ok(RestoreEnd { outcome: done.outcome, bytes, items, notes: done.notes, ..RestoreEnd::nothing() })

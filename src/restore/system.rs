@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::oneshot;
 
 use super::{
     RestoreError,
@@ -61,6 +60,7 @@ pub(super) async fn restore_system(
     };
     let target = restoring.target.clone();
     restoring.call(move |source, ctx| source.begin(&loading, &target, ctx)).await?;
+    earlier.tell(Report::Admitted).await?;
     let stages: BTreeMap<u8, Vec<Numbered<'_>>> = chosen.iter().fold(BTreeMap::new(), |mut stages, component| {
         stages.entry(component.1.stage).or_insert_with(Vec::new).push(*component);
         stages
@@ -79,9 +79,7 @@ pub(super) async fn restore_system(
         written.buffer_unordered(lanes).try_collect::<()>().await?;
     }
     // At its end the source forgets how far it came: by then it must be known elsewhere.
-    let (answer, known) = oneshot::channel();
-    let _told = earlier.report.send(Report::All(answer));
-    known.await.map_err(|_| RestoreError::TornDown)?;
+    earlier.tell(Report::All).await?;
     let mut notes = restoring.call(|source, ctx| source.end(ctx)).await?;
     notes.extend(member.notes.iter().cloned());
     let (differences, compared) = restoring.compare(&chosen).await?;

@@ -149,6 +149,9 @@ pub enum SourceError {
         /// Where it should have gone.
         target: &'static str,
     },
+    /// A Cassandra cluster.
+    #[error(transparent)]
+    Cassandra(#[from] super::CassandraError),
 }
 
 /// What callers branch on.
@@ -191,6 +194,7 @@ impl SourceError {
             SourceError::Deadline { .. } => SourceErrorKind::TimedOut,
             SourceError::Cancelled { .. } => SourceErrorKind::Cancelled,
             SourceError::Database { kind, .. } | SourceError::Unfit { kind, .. } => *kind,
+            SourceError::Cassandra(error) => error.kind(),
             SourceError::Io { source, .. } | SourceError::Spawn { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => SourceErrorKind::Denied,
                 io::ErrorKind::NotFound => SourceErrorKind::Vanished,
@@ -202,6 +206,7 @@ impl SourceError {
     /// One thing to do or to check.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            SourceError::Cassandra(error) => error.hint(),
             SourceError::NotADirectory { .. } => Some("name the directory that holds the files"),
             SourceError::NotEmpty { .. } => Some("restore to a new place, or ask for a restore in place by name"),
             SourceError::Pattern { .. } => Some("patterns are like those of .gitignore, with * ** ? [a-z], without '!'"),

@@ -1,9 +1,10 @@
-//! The systems that are read, and the targets that are written: files, commands, search clusters.
+//! The systems that are read, and the targets that are written: files, commands, databases, search clusters.
 //!
 //! A source offers components; each is a tree of entries or a stream of bytes. It knows nothing of chunks, packs or stores.
 //! All of this blocks: callers run it on blocking threads.
 
 pub mod analytics;
+pub mod cassandra;
 pub mod command;
 pub mod entry;
 pub mod error;
@@ -23,6 +24,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use analytics::AnalyticsSource;
+pub use cassandra::{CassandraError, CassandraSource};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};

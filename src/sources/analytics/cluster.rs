@@ -16,6 +16,9 @@ const KINDS: [Kind; 4] = [
     Kind { name: "legacy_templates", path: &["_template"], list: None },
 ];
 
+/// How often it is read again when it has changed meanwhile.
+const LOOKS_MAX: usize = 10;
+
 struct Kind {
     name: &'static str,
     path: &'static [&'static str],
@@ -39,11 +42,28 @@ impl Kind {
     }
 }
 
-/// Reads all of it.
+/// Reads all of it, as it was at one time: a template is of no use without those that it is composed of.
 ///
 /// # Errors
-/// When the cluster does not tell.
+/// When the cluster does not tell, or does not come to rest.
 pub fn read(api: &Api) -> Result<Value, SourceError> {
+    let mut last = look(api)?;
+    for _ in 0..LOOKS_MAX {
+        let now = look(api)?;
+        if now == last {
+            return Ok(now);
+        }
+        last = now;
+    }
+    Err(SourceError::Unfit {
+        subject: "the templates and pipelines of the cluster".to_owned(),
+        why: "change all the time".to_owned(),
+        kind: SourceErrorKind::Changed,
+        hint: Some("try again when nobody changes them"),
+    })
+}
+
+fn look(api: &Api) -> Result<Value, SourceError> {
     let mut all = Map::new();
     for kind in &KINDS {
         all.insert(kind.name.to_owned(), Value::Object(kind.read(api)?));
