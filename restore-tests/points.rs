@@ -16,7 +16,7 @@ use crate::{
     cassandra::world::{answers, cql, drop_keyspaces},
     lab::{CassandraCluster, Region, SqlServer, alone, tls},
     mysql::world::{sql, try_sql},
-    site::Site,
+    site::{Site, find},
     stores::places::fresh_name,
 };
 
@@ -144,15 +144,6 @@ fn points_of_all_kinds_of_databases_come_back_in_the_other_region_at_once() {
     assert_eq!(platform.held(SqlServer::MariaDbB, CassandraCluster::Dr), (TOTAL, 0));
     assert_eq!(documents(&Region::B.search(), name), documents(&Region::A.search(), name));
     assert_eq!(ask(&Region::B.search(), "GET", &format!("{name}/_count"), "")["count"], 2);
-}
-
-/// The value of a key, wherever it stands in an answer in JSON: the first one.
-fn find<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a serde_json::Value> {
-    match value {
-        serde_json::Value::Object(map) => map.get(key).or_else(|| map.values().find_map(|value| find(value, key))),
-        serde_json::Value::Array(values) => values.iter().find_map(|value| find(value, key)),
-        _ => None,
-    }
 }
 
 /// Moves money from MariaDB to Cassandra, one amount at a time, and rests while there is a file `pause`, which it answers with `paused`.

@@ -125,6 +125,15 @@ impl Site {
     }
 }
 
+/// The value of a key, wherever it stands in an answer in JSON: the first one.
+pub fn find<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a serde_json::Value> {
+    match value {
+        serde_json::Value::Object(map) => map.get(key).or_else(|| map.values().find_map(|value| find(value, key))),
+        serde_json::Value::Array(values) => values.iter().find_map(|value| find(value, key)),
+        _ => None,
+    }
+}
+
 /// A store as the configuration writes it.
 pub fn yaml(config: &StoreConfig) -> String {
     let mut keys = vec![format!("url: {:?}", config.url.to_string())];

@@ -76,13 +76,14 @@ fn comes_back_in_the_other_region(world: &World) {
 
 #[test]
 fn what_region_a_has_comes_back_in_region_b() {
-    let _lab = together();
+    // Templates are the whole cluster's: other tests must not remove theirs meanwhile.
+    let _lab = alone();
     comes_back_in_the_other_region(&World::new());
 }
 
 #[test]
 fn analytics_come_back_from_repositories_in_s3_and_azure() {
-    let _lab = together();
+    let _lab = alone();
     let places = async { (bucket(S3::SeaweedFs, None).await.url.to_string(), container(None).await) };
     let (s3, (_folder, azure)) = tokio::runtime::Runtime::new().unwrap().block_on(places);
     let (bucket, container) = (s3.rsplit('/').next().unwrap(), azure.url.to_string());

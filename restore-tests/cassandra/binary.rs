@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::world::{answers, cql, drop_keyspaces};
 use crate::{
     lab::{self, CassandraCluster},
-    site::Site,
+    site::{Site, find},
 };
 
 /// Rows of the tables that are large enough to be killed in the middle.
@@ -49,15 +49,6 @@ fn keyspace(name: &str, replicas: u32) -> String {
     format!("CREATE KEYSPACE {name} WITH replication = {{'class': 'NetworkTopologyStrategy', 'dc1': {replicas}}}")
 }
 
-/// The value of a key, wherever it stands in an answer in JSON: the first one.
-fn find<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a str> {
-    match value {
-        serde_json::Value::Object(map) => map.get(key).and_then(|found| found.as_str()).or_else(|| map.values().find_map(|value| find(value, key))),
-        serde_json::Value::Array(values) => values.iter().find_map(|value| find(value, key)),
-        _ => None,
-    }
-}
-
 #[test]
 fn cassandra_rows_that_were_acknowledged_before_the_moment_of_a_point_are_all_in_it() {
     let _lab = lab::together();
@@ -83,7 +74,8 @@ fn cassandra_rows_that_were_acknowledged_before_the_moment_of_a_point_are_all_in
     assert!(said.contains("is complete"), "{said}");
     let shown = site.output(&["record", "show", "p", "--number", "3", "--output", "json"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    let moment: jiff::Timestamp = find(&shown, "consistent_from").unwrap_or_else(|| panic!("{shown}")).parse().unwrap();
+    let moment: jiff::Timestamp =
+        find(&shown, "consistent_from").and_then(|found| found.as_str()).unwrap_or_else(|| panic!("{shown}")).parse().unwrap();
     site.run(&["restore", "p", "kps", "--into", "dr", "--quiet"], 0);
     let both = answers(CassandraCluster::Dr, &["SELECT n, v FROM written.t", "SELECT n, v FROM written.u"]);
     let mut before = 0;

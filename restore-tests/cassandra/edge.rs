@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::world::{How, Restored, answers, capture, config, cql, drop_keyspaces, restore};
-use crate::lab::{CassandraCluster, together};
+use crate::lab::{CassandraCluster, alone, together};
 
 const STATEMENTS: &str = include_str!("edge.cql");
 
@@ -145,7 +145,8 @@ fn assert_equal(restored: &Restored) {
 
 #[test]
 fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
-    let _lab = together();
+    // Roles are the whole cluster's: no other test may bring any meanwhile.
+    let _lab = alone();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, 5);
     drop_keyspaces(to, &["edge", "EdgeQ"]);
@@ -182,7 +183,8 @@ fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
 
 #[test]
 fn cassandra_edge_tables_of_2_2_come_back_equal_in_2_2_and_in_5_0() {
-    let _lab = together();
+    // Roles are the whole cluster's: no other test may bring any meanwhile.
+    let _lab = alone();
     let from = CassandraCluster::Old;
     fill(from, 2);
     let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Restore {
     }
 
     fn wait(&self, name: &str, ctx: &Context) -> Result<(), SourceError> {
-        let (mut waited, mut stuck) = (Duration::ZERO, 0);
+        let (began, mut stuck) = (Instant::now(), 0);
         loop {
             let health = self.api.get(&["_cluster", "health", name], "wait_for_status=yellow&timeout=5s");
             let health = match health {
@@ -127,7 +127,7 @@ impl Restore {
             }
             let moving = health["initializing_shards"].as_u64().unwrap_or(0) + health["relocating_shards"].as_u64().unwrap_or(0);
             stuck = if moving == 0 { stuck + 1 } else { 0 };
-            if stuck > STUCK_LOOKS || waited > self.config.timeout {
+            if stuck > STUCK_LOOKS || began.elapsed() > self.config.timeout {
                 let why = format!("does not come back: {}", self.explanation(name));
                 return Err(unfit(format!("the index {name}"), why, SourceErrorKind::Failed, Some("mend what the cluster names, then resume")));
             }
@@ -135,7 +135,6 @@ impl Restore {
                 return Err(SourceError::Cancelled { program: format!("the restore of the index {name}") });
             }
             thread::sleep(LOOK);
-            waited += LOOK;
         }
     }
 

@@ -1,6 +1,10 @@
 //! One snapshot: begun at the moment of the point, waited for, and whole or nothing.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -72,7 +76,7 @@ impl Snapshot {
         if let Some(done) = &self.done {
             return Ok(done.clone());
         }
-        let (mut waited, mut look) = (Duration::ZERO, FIRST_LOOK);
+        let (began, mut look) = (Instant::now(), FIRST_LOOK);
         loop {
             let found = state(api, &config.repository, &self.name)?;
             if found["state"] != "IN_PROGRESS" {
@@ -84,7 +88,7 @@ impl Snapshot {
             if ctx.cancel.is_draining() {
                 return Err(SourceError::Cancelled { program: format!("the snapshot {}", self.name) });
             }
-            if waited >= config.timeout {
+            if began.elapsed() >= config.timeout {
                 let why = format!("was not done after {} s", config.timeout.as_secs());
                 return Err(unfit(
                     &self.name,
@@ -94,7 +98,6 @@ impl Snapshot {
                 ));
             }
             thread::sleep(look);
-            waited += look;
             look = (look * 3 / 2).min(LAST_LOOK);
         }
     }
