@@ -122,6 +122,21 @@ async fn one_fault_on_the_wire_is_told_as_what_it_was_and_mended_by_asking_again
     futures::future::join_all(all).await;
 }
 
+/// Left to itself, the next attempt would follow within milliseconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_asks_to_be_left_alone_for_a_second_is() {
+    let (_folder, places) = places().await;
+    let budget = Budget { longest_wait: Duration::from_secs(2), ..patient() };
+    for place in &places {
+        for status in [429, 503] {
+            let (_proxy, store) = once(place, Wire::Status(status)).await;
+            let began = Instant::now();
+            assert!(Retry::new(store, budget, 1).head(&key("nothing")).await.unwrap().is_none());
+            assert!(began.elapsed() >= Duration::from_secs(1), "{status} before {}", place.url);
+        }
+    }
+}
+
 /// All of them by turns, in a sixth of the requests.
 fn storm(seed: u64) -> impl Fn(u64) -> Wire + Send + Sync + 'static {
     move |number| match dice(seed, number) % 48 {

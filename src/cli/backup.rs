@@ -9,12 +9,15 @@ use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     backup::job::JobMember,
     config::{Need, PRIMARY},
-    model::{MemberName, Plan, PolicyName, Problem, RecoveryPointId},
+    model::{MemberName, Plan, PolicyName, Problem, RecoveryPointId, outcome::explain},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
     },
-    repository::keys::{CaptureFile, IdentityFile},
+    repository::{
+        keys::{CaptureFile, IdentityFile, vault},
+        layout,
+    },
     sources, storage,
 };
 
@@ -48,7 +51,8 @@ pub async fn run(args: BackupArgs, globals: &Globals) -> Result<Report, CliError
     let lineage = request.lineage.clone();
     let end = back_up(request, &ctx).await?;
     repo.remember(&end.record)?;
-    Ok(report(&lineage, end))
+    let closed = closed(&repo, &end).await;
+    Ok(report(&lineage, end, closed))
 }
 
 async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliError> {
@@ -98,17 +102,12 @@ pub(super) fn print_plan(plan: &Plan) -> String {
     plan.steps.iter().fold(format!("{}\n", plan.what), |text, step| text + &format!("  {}: {}\n", step.id, step.what))
 }
 
-fn report(lineage: &crate::model::Lineage, end: BackupEnd) -> Report {
+fn report(lineage: &crate::model::Lineage, end: BackupEnd, closed: Option<(ExitCode, Problem)>) -> Report {
     let point = end.entry.filter(|number| end.record.point(*number).is_some()).map(|number| RecoveryPointId { lineage: lineage.clone(), number });
     let rows: Vec<Vec<String>> = end.members.iter().filter_map(|(step, output)| row(step.as_str(), output)).collect();
     let complete = point.as_ref().and_then(|id| end.record.point(id.number)).is_some_and(|(_, point)| point.complete);
-    let manifest = point.as_ref().and_then(|id| end.record.point(id.number)).map(|(_, manifest)| manifest);
-    let unproven = manifest.filter(|point| !end.record.state().proven_vaults.contains_key(&point.vault)).map(|point| Problem {
-        subject: format!("vault {}", point.vault),
-        what: "nobody has proved that it can be opened, so its points do not count; run `hourglass keys prove`".to_owned(),
-    });
     let mut text = match &point {
-        Some(id) if complete && unproven.is_some() => format!("recovery point {id} is complete and UNPROVEN\n"),
+        Some(id) if complete && closed.is_some() => format!("recovery point {id} is complete and UNPROVEN\n"),
         Some(id) if complete => format!("recovery point {id} is complete\n"),
         Some(id) => format!("recovery point {id} is INCOMPLETE\n"),
         None => "no recovery point was made\n".to_owned(),
@@ -119,11 +118,29 @@ fn report(lineage: &crate::model::Lineage, end: BackupEnd) -> Report {
     let members: Value = end.members.iter().map(|(step, output)| (step.to_string(), json!(output))).collect::<serde_json::Map<_, _>>().into();
     let data = json!({"run": end.run, "point": point, "complete": complete, "members": members, "took_over": end.adopted});
     let report = Report::new(data, text).ended(end.outcome);
-    match unproven {
-        Some(problem) if report.exit == ExitCode::Succeeded => report.found(ExitCode::Incomplete, vec![problem]),
+    match closed {
+        Some((exit, problem)) if report.exit == ExitCode::Succeeded => report.found(exit, vec![problem]),
         _ => report,
     }
 }
+
+/// Why nobody is known to be able to open the run's point: a success that was none.
+async fn closed(repo: &Repo, end: &BackupEnd) -> Option<(ExitCode, Problem)> {
+    let (_, point) = end.entry.and_then(|number| end.record.point(number))?;
+    let Some(proven) = end.record.state().proven_vaults.get(&point.vault) else {
+        let what = "nobody has proved that it can be opened, so its points do not count; run `hourglass keys prove`".to_owned();
+        return Some((ExitCode::Incomplete, Problem { subject: format!("vault {}", point.vault), what }));
+    };
+    let what = match vault::fault(&*repo.store, &point.vault, proven).await {
+        Ok(None) => return None,
+        Ok(Some(fault)) => format!("{}: this point may open for nobody; {MEND}", fault.wrong),
+        Err(error) => format!("{}: whether this point opens is not known", explain(&error)),
+    };
+    Some((ExitCode::Damaged, Problem { subject: format!("{} {}", repo.location, layout::vault(&point.vault, proven.number)), what }))
+}
+
+const MEND: &str =
+    "remove what is left of it and bring it back with `hourglass copy` from another location, or go on with a new vault (`hourglass keys vault`)";
 
 fn row(step: &str, output: &Output) -> Option<Vec<String>> {
     let Output::Content { bytes, items, transferred } = output else { return None };

@@ -219,12 +219,12 @@ async fn rewrap(repo: &Repo, recipients: &[String], vault: Option<VaultId>) -> R
     }
     let id = vault.map_or_else(|| vault_in_use(repo).map(|vault| vault.id.clone()), Ok)?;
     let unlocked = vault::unlock(&*repo.store, &repo.trusts, &id, &operator.identities).await?;
-    let number = vault::wrap(&*repo.store, &unlocked.identity, &all).await?;
+    let number = vault::wrap(&*repo.store, &unlocked.identity, &all).await?.number;
     let text = format!("wrapping {number} of vault {id} can be opened by {} recipients", all.len());
     Ok(Report::new(json!({"vault": id, "wrapping": number, "recipients": all.iter().map(ToString::to_string).collect::<Vec<_>>()}), text))
 }
 
-/// Opens the vault in use and says so in every record that does not yet.
+/// Opens the vault in use and says so in every record that does not yet, or names another wrapping.
 pub(super) async fn prove(repo: &Repo) -> Result<Vec<Lineage>, CliError> {
     let id = vault_in_use(repo)?.id.clone();
     let mut proved = Vec::new();
@@ -232,7 +232,7 @@ pub(super) async fn prove(repo: &Repo) -> Result<Vec<Lineage>, CliError> {
     let unlocked = vault::prove(&*repo.store, &repo.trusts, &id, &operator.identities).await?;
     for lineage in repo.lineages() {
         let mut record = repo.record_to_write(&lineage).await?;
-        if !record.state().proven_vaults.contains_key(&id) {
+        if record.state().proven_vaults.get(&id) != Some(&unlocked.wrapping) {
             let proof = Proof { of: Proven::Vault { vault: id.clone(), wrapping: unlocked.wrapping } };
             repo.decide(&mut record, &operator, Body::Proof(proof)).await?;
             proved.push(lineage);

@@ -117,7 +117,6 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
                 open(&repo, record, verified, (operator, &mut vaults), &step, &ctx).await?;
             }
         }
-        no_wrapping(&repo, record, &mut all, depth).await?;
         let recorded = record_proofs(&repo, operator.as_ref(), record.lineage(), &all, depth).await;
         let mut missing = Vec::new();
         for (verified, recorded) in all.into_iter().zip(recorded) {
@@ -160,22 +159,6 @@ async fn name_whole_versions(repo: &Repo, all: &mut [Verified]) -> Result<(), Cl
             if let Some(Some(version)) = known.get(&fault.key) {
                 problem.what += &format!("; its version {version} is whole: remove what lies over it");
             }
-        }
-    }
-    Ok(())
-}
-
-/// Without a key only a vault that has no wrapping at all is seen.
-async fn no_wrapping(repo: &Repo, record: &Record, all: &mut [Verified], depth: Depth) -> Result<(), CliError> {
-    let mut known: BTreeMap<&VaultId, bool> = BTreeMap::new();
-    for verified in all.iter_mut().filter(|_| depth < Depth::Restorable) {
-        let (_, point) = record.point(verified.checked.point.id.number).expect("the point was checked");
-        if !known.contains_key(&point.vault) {
-            known.insert(&point.vault, list_all(&*repo.store, &layout::vault_prefix(&point.vault)).await?.is_empty());
-        }
-        if known[&point.vault] {
-            let what = format!("it has no object: nobody can open the vault of {}", verified.checked.point.id);
-            verified.fail(format!("{} {}", repo.location, layout::vault_prefix(&point.vault)), what);
         }
     }
     Ok(())
@@ -273,6 +256,7 @@ async fn open(
         Ok((identity, covered)) => {
             let problem = |wrapping| Problem { subject: format!("{} {}", repo.location, layout::vault(id, wrapping)), what: COVERED.to_owned() };
             verified.problems.extend(covered.map(problem));
+            verified.good = verified.checked.faults.iter().all(|fault| fault.part.is_for_writer() || fault.part == Part::Vault);
             Arc::clone(identity)
         }
         Err(why) => {
@@ -298,7 +282,7 @@ type Opened = Result<(Arc<VaultIdentity>, Option<u64>), String>;
 
 async fn unlock(repo: &Repo, operator: &OperatorFile, id: &VaultId) -> Result<Opened, CliError> {
     match vault::unlock(&*repo.store, &repo.trusts, id, &operator.identities).await {
-        Ok(unlocked) => Ok(Ok((Arc::new(unlocked.identity), unlocked.covered.then_some(unlocked.wrapping)))),
+        Ok(unlocked) => Ok(Ok((Arc::new(unlocked.identity), unlocked.covered.then_some(unlocked.wrapping.number)))),
         Err(crate::repository::RepositoryError::Store(error)) => Err(error.into()),
         Err(error) => {
             let there = list_all(&*repo.store, &layout::vault_prefix(id)).await?;

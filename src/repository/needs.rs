@@ -9,7 +9,7 @@ use super::{
     fetch::read,
     layout,
     packlist::{PackList, Positions},
-    record::{Epoch, Point},
+    record::{Epoch, Point, Wrapping},
 };
 use crate::{
     model::{ByteCount, EpochId, Lineage, ObjectKey, Sha256},
@@ -46,7 +46,7 @@ impl Part {
     }
 }
 
-/// An object that a point needs. Its name is its digest.
+/// An object that a point needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// Its key.
@@ -73,8 +73,8 @@ pub enum Wrong {
         /// As the store says.
         found: ByteCount,
     },
-    /// Its bytes are not those that its name promises.
-    #[error("its bytes have another SHA-256 than its name says")]
+    /// Its bytes are not those that its name, or a proof, promises.
+    #[error("its bytes have another SHA-256 than they should")]
     Digest,
     /// Its bytes are those that were signed, and still say something that cannot be.
     #[error("{0}")]
@@ -124,7 +124,7 @@ impl PackLists {
     }
 }
 
-/// Everything that a point needs besides record, trust and vault.
+/// Everything that a point needs besides record and trust.
 #[derive(Debug, Default)]
 pub struct Needs {
     /// The objects; packs first, each once.
@@ -134,8 +134,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What `point` needs; `lists` were loaded for its epoch, which `opened` describes.
-    pub fn of(lineage: &Lineage, point: &Point, opened: &Epoch, lists: &PackLists) -> Needs {
+    /// What `point` needs; `lists` were loaded for its epoch, which `opened` describes; its vault was last opened through `proven`.
+    pub fn of(lineage: &Lineage, point: &Point, opened: &Epoch, lists: &PackLists, proven: Option<&Wrapping>) -> Needs {
         let epoch = &point.epoch;
         let named = |part, key, sha256| Need { key, sha256, size: None, part };
         let mut needs = Needs::default();
@@ -157,7 +157,13 @@ impl Needs {
         let sealed = sealed.map(|(part, digest)| named(part, layout::sealed(lineage, digest), digest));
         let index = point.index.iter().map(|digest| named(Part::Index, layout::index(lineage, epoch, *digest), *digest));
         let hints = point.hints.iter().map(|digest| named(Part::Hints, layout::hints(lineage, epoch, *digest), *digest));
-        needs.objects.extend(lists.chain(sealed).chain(index).chain(hints).filter(|need| seen.insert(need.sha256)));
+        let vault = proven.map(|Wrapping { number, sha256, size }| Need {
+            key: layout::vault(&point.vault, *number),
+            sha256: *sha256,
+            size: Some(*size),
+            part: Part::Vault,
+        });
+        needs.objects.extend(lists.chain(sealed).chain(index).chain(hints).chain(vault).filter(|need| seen.insert(need.sha256)));
         needs
     }
 }

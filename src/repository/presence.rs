@@ -57,9 +57,14 @@ impl<'a> Inventory<'a> {
     /// The store's.
     pub async fn list(&mut self, lineage: &Lineage, epoch: &EpochId) -> Result<(), RepositoryError> {
         for prefix in layout::epoch_prefixes(lineage, epoch).into_iter().chain([layout::sealed_prefix(lineage)]) {
-            if self.listed.insert(prefix.clone()) {
-                self.sizes.extend(list_all(self.store, &prefix).await?.into_iter().map(|object| (object.key, object.size)));
-            }
+            self.list_prefix(prefix).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_prefix(&mut self, prefix: String) -> Result<(), RepositoryError> {
+        if self.listed.insert(prefix.clone()) {
+            self.sizes.extend(list_all(self.store, &prefix).await?.into_iter().map(|object| (object.key, object.size)));
         }
         Ok(())
     }
@@ -86,14 +91,15 @@ impl<'a> Inventory<'a> {
             let lists = PackLists::load(self.store, lineage, &point.epoch, &points).await?;
             self.lists.insert(place.clone(), lists);
         }
-        Ok(Needs::of(lineage, point, opened, &self.lists[&place]))
+        Ok(Needs::of(lineage, point, opened, &self.lists[&place], state.proven_vaults.get(&point.vault)))
     }
 
-    /// A vault of which no wrapping is here: nobody could open anything from here alone.
+    /// A vault that nobody has proved, and of which no wrapping is here: nobody could open anything from here alone.
     async fn without_wrapping(&mut self, vault: &VaultId) -> Result<Option<Fault>, RepositoryError> {
         if !self.vaults.contains_key(vault) {
-            let listed = list_all(self.store, &layout::vault_prefix(vault)).await?;
-            self.vaults.insert(vault.clone(), listed.iter().any(|object| layout::number(&object.key).is_some()));
+            self.list_prefix(layout::vault_prefix(vault)).await?;
+            let any = self.sizes.keys().any(|key| key.as_str().starts_with(&layout::vault_prefix(vault)) && layout::number(key).is_some());
+            self.vaults.insert(vault.clone(), any);
         }
         let missing = || Fault { key: layout::vault(vault, 1), part: Part::Vault, wrong: Wrong::Missing };
         Ok((!self.vaults[vault]).then(missing))
@@ -108,7 +114,7 @@ impl<'a> Inventory<'a> {
         let mut unopened = None;
         if let Some((_, point)) = record.point(number) {
             self.list(record.lineage(), &point.epoch).await?;
-            unopened = self.without_wrapping(&point.vault).await?;
+            unopened = self.without_wrapping(&point.vault).await?.filter(|_| !record.state().proven_vaults.contains_key(&point.vault));
         }
         let absent = |need: &Need| {
             let wrong = match (self.size(&need.key), need.size) {

@@ -27,7 +27,7 @@ const UNKNOWN_SIZE: u64 = 4 << 20;
 pub enum Look {
     /// Every object is listed, packs with their sizes.
     Present,
-    /// Every object is read, and its bytes have the digest that its name says.
+    /// Every object is read, and its bytes have the digest that its name or a proof says.
     Intact,
 }
 

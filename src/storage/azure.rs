@@ -72,8 +72,10 @@ impl AzureStore {
 
     fn error(&self, error: &azure_core::Error, action: &'static str, key: &str) -> StoreError {
         let kind = match error.kind() {
-            SdkKind::HttpResponse { status, error_code, .. } => {
-                return StoreError::answer((u16::from(*status), error_code.as_deref().unwrap_or_default(), ""), action, key, &self.shown);
+            SdkKind::HttpResponse { status, error_code, raw_response } => {
+                let told = StoreError::answer((u16::from(*status), error_code.as_deref().unwrap_or_default(), ""), action, key, &self.shown);
+                let header = HeaderName::from_static("retry-after");
+                return told.pause_for(raw_response.as_ref().and_then(|response| response.headers().get_optional_str(&header)));
             }
             SdkKind::Credential => ErrorKind::AccessDenied,
             SdkKind::Connection | SdkKind::Io => ErrorKind::Unavailable,

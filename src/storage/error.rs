@@ -1,6 +1,6 @@
 //! What can go wrong at the storage edge, in the few kinds that callers tell apart.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, time::Duration};
 
 /// What kind of failure it was. Callers branch on this, never on text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,7 @@ pub struct StoreError {
     store: Box<str>,
     note: Option<Box<str>>,
     hint: Option<&'static str>,
+    pause: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -64,7 +65,7 @@ impl fmt::Display for StoreError {
 impl StoreError {
     /// A failure of `action` (a verb: `put`, `get`, …) on `key` (empty for the store itself) in what `store` describes.
     pub fn new(kind: ErrorKind, action: &'static str, key: impl Into<String>, store: &str) -> StoreError {
-        StoreError { kind, action, key: key.into().into(), store: store.into(), note: None, hint: None, source: None }
+        StoreError { kind, action, key: key.into().into(), store: store.into(), note: None, hint: None, pause: None, source: None }
     }
 
     /// Adds its cause.
@@ -82,6 +83,11 @@ impl StoreError {
     /// Puts a better hint in the place of the general one of its kind.
     pub fn advise(self, hint: &'static str) -> StoreError {
         StoreError { hint: Some(hint), ..self }
+    }
+
+    /// How long the store asks to wait: the value of a `Retry-After` header in seconds. A date is not understood.
+    pub(super) fn pause_for(self, header: Option<&str>) -> StoreError {
+        StoreError { pause: header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs), ..self }
     }
 
     /// An answer of a cloud's API that means failure: its HTTP status, its own code, and its message.
@@ -123,6 +129,11 @@ impl StoreError {
     /// What kind of failure it was.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// How long the store asks to wait before the next attempt.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.pause
     }
 
     /// Whether it concerns one object, rather than the store.

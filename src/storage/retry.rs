@@ -27,7 +27,7 @@ pub struct Budget {
     pub attempt: Duration,
     /// The first wait is at most this; each next one at most twice the last.
     pub first_wait: Duration,
-    /// No wait is longer.
+    /// No wait is longer, but that the store may ask for as much again.
     pub longest_wait: Duration,
 }
 
@@ -44,7 +44,8 @@ impl Default for Budget {
     }
 }
 
-/// Repeats what failed for a transient reason, after a wait of random length ("full jitter") that grows exponentially.
+/// Repeats what failed for a transient reason, after a wait of random length ("full jitter") that grows exponentially, and that begins
+/// when the time is over for which the store asks to be left alone.
 ///
 /// A put whose answer was lost is settled: when a repeated put finds the key taken, the object there is compared with the body.
 /// Equal means [`Put::Created`], which is right whoever wrote it: the key has the caller's bytes. So two callers that put the *same* bytes may both be told so.
@@ -79,7 +80,8 @@ impl Retry {
                 Err(error) if !error.is_transient() => return Err(error),
                 Err(error) => error,
             };
-            let wait = longest.mul_f64(self.jitter.fraction());
+            let pause = error.pause().unwrap_or_default().min(self.budget.longest_wait);
+            let wait = pause + longest.mul_f64(self.jitter.fraction());
             if attempt >= self.budget.attempts || began.elapsed() + wait > self.budget.total {
                 return Err(error.note(format!("gave up after {attempt} attempts in {:.1?}", began.elapsed())));
             }

@@ -63,7 +63,7 @@ impl S3Store {
     {
         if let (Some(response), Some(service)) = (error.raw_response(), error.as_service_error()) {
             let answer = (response.status().as_u16(), service.code().unwrap_or_default(), service.message().unwrap_or_default());
-            return StoreError::answer(answer, action, key, &self.shown);
+            return StoreError::answer(answer, action, key, &self.shown).pause_for(response.headers().get("retry-after"));
         }
         // That there are no credentials shows up here, too, before anything is sent. Providers have tried again for themselves.
         let provider = std::iter::successors(Some(&error as &(dyn std::error::Error + 'static)), |error| error.source())

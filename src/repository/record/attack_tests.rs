@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
-    testing::{EPOCH, Lab, mark, run},
+    testing::{EPOCH, Lab, mark, run, wrapping},
     *,
 };
 use crate::{
@@ -87,7 +87,7 @@ async fn a_capture_key_cannot_expire_hold_release_prove_or_write_for_another_sit
         Body::Suspect(named.clone()),
         proof(Depth::Restorable),
         proof(Depth::Restored),
-        Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 1 } }),
+        Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: wrapping(1) } }),
     ];
     let mut voids = 0;
     for body in forbidden {

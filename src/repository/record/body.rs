@@ -173,7 +173,7 @@ pub enum Proven {
         /// Which.
         vault: VaultId,
         /// Through which wrapping.
-        wrapping: u64,
+        wrapping: Wrapping,
     },
     /// Somebody checked a point.
     Point {
@@ -188,6 +188,18 @@ pub enum Proven {
         /// How many things are wrong.
         problems: u64,
     },
+}
+
+/// A wrapping that opened its vault, with what it takes to see without a key that it is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrapping {
+    /// Its number.
+    pub number: u64,
+    /// The SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// How many they are.
+    pub size: ByteCount,
 }
 
 /// How deep a check went.

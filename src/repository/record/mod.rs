@@ -12,7 +12,7 @@ pub mod state;
 pub use append::{Appended, Writer, append};
 pub use body::{
     Body, Class, Depth, EpochClose, EpochMode, EpochOpen, Expire, ExpiredPoint, Mark, Proof, ProofOutcome, Proven, Prune, Restore, RestoredMember,
-    RunEnd, RunWithoutPoint,
+    RunEnd, RunWithoutPoint, Wrapping,
 };
 pub(super) use entry::to_line;
 pub use entry::{Entry, MAX_ENTRY, PointRef, TrustRef, VoidRef};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    body::{Body, Depth, EpochMode, EpochOpen, ProofOutcome, Proven},
+    body::{Body, Depth, EpochMode, EpochOpen, ProofOutcome, Proven, Wrapping},
     entry::{Entry, PointRef},
     rules::VoidReason,
 };
@@ -50,8 +50,8 @@ pub struct State {
     pub expired: BTreeMap<EntryNumber, Expiry>,
     /// All `expire` entries, and when each allows deletion.
     pub expires: BTreeMap<EntryNumber, Timestamp>,
-    /// Vaults that somebody with a private key has opened.
-    pub proven_vaults: BTreeMap<VaultId, EntryNumber>,
+    /// Vaults that somebody with a private key has opened: through which wrapping last.
+    pub proven_vaults: BTreeMap<VaultId, Wrapping>,
     /// Points of any lineage that passed a proof of depth `restorable` or `restored`: the deepest.
     pub verified: BTreeMap<PointRef, Depth>,
 }
@@ -113,7 +113,7 @@ impl State {
             Body::Hold(mark) => self.holds.entry(mark.point.clone()).or_default().push(number),
             Body::Release(mark) => drop(self.holds.remove(&mark.point)),
             Body::Suspect(mark) => self.suspects.entry(mark.point.clone()).or_default().push(number),
-            Body::Proof(proof) => self.prove(&proof.of, number),
+            Body::Proof(proof) => self.prove(&proof.of),
             Body::Run(_) | Body::Restore(_) => {}
         }
     }
@@ -122,9 +122,9 @@ impl State {
         self.epochs.get_mut(id).expect("a valid entry names an epoch that exists")
     }
 
-    fn prove(&mut self, proven: &Proven, number: EntryNumber) {
+    fn prove(&mut self, proven: &Proven) {
         match proven {
-            Proven::Vault { vault, .. } => drop(self.proven_vaults.entry(vault.clone()).or_insert(number)),
+            Proven::Vault { vault, wrapping } => drop(self.proven_vaults.insert(vault.clone(), *wrapping)),
             Proven::Point { point, depth, outcome: ProofOutcome::Passed, .. } if *depth >= Depth::Restorable => {
                 let deepest = self.verified.entry(point.clone()).or_insert(*depth);
                 *deepest = (*deepest).max(*depth);

@@ -24,6 +24,11 @@ use crate::{
     storage::{DirectoryStore, ErrorKind, ListPage, ObjectInfo, ObjectStore, ObjectVersion, PageToken, Put, PutOptions, StoreError},
 };
 
+/// As a proof names it.
+pub(crate) fn wrapping(number: u64) -> Wrapping {
+    Wrapping { number, sha256: Sha256([7; 32]), size: ByteCount(200) }
+}
+
 pub(crate) struct Lab {
     pub folder: tempfile::TempDir,
     pub store: DirectoryStore,

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fs, sync::atomic::Ordering::Relaxed};
 use bytes::Bytes;
 
 use super::{
-    testing::{DEAD, EPOCH, Lab, Strange, id, mark, open_store, run},
+    testing::{DEAD, EPOCH, Lab, Strange, id, mark, open_store, run, wrapping},
     *,
 };
 use crate::{
@@ -142,7 +142,7 @@ async fn the_catalog_chooses_the_newest_point_that_is_complete_proven_unsuspecte
     let record = lab.load().await;
     assert_eq!(latest(&record), Err(ErrorKind::NotFound));
     assert!(Catalog::new(&record, &[]).resolve(&"5".parse().unwrap()).unwrap().unproven);
-    lab.append(&lab.operator, Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 1 } })).await.unwrap();
+    lab.append(&lab.operator, Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: wrapping(1) } })).await.unwrap();
     assert_eq!(latest(&lab.load().await), Ok(5));
     lab.append(&lab.operator, Body::Suspect(mark(&record, EntryNumber(5)))).await.unwrap();
     assert_eq!(latest(&lab.load().await), Ok(4));
@@ -186,9 +186,16 @@ async fn entries_have_the_form_of_the_format_pages_and_no_other_key() {
             lab.vault.id
         )
     );
-    let proof = Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: 2 } });
+    let proof = Body::Proof(Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: wrapping(2) } });
     let proof = serde_json::to_string(&proof).unwrap();
-    assert_eq!(proof, format!(r#"{{"kind":"proof","of":{{"what":"vault","vault":"{}","wrapping":2}}}}"#, lab.vault.id));
+    assert_eq!(
+        proof,
+        format!(
+            r#"{{"kind":"proof","of":{{"what":"vault","vault":"{}","wrapping":{{"number":2,"sha256":"{}","size":200}}}}}}"#,
+            lab.vault.id,
+            "07".repeat(32)
+        )
+    );
     let incomplete: MemberOutcome = serde_json::from_str(r#"{"outcome":"incomplete","missing":3}"#).unwrap();
     assert_eq!(incomplete, MemberOutcome::Incomplete { missing: 3 });
     assert!(serde_json::from_str::<MemberOutcome>(r#"{"outcome":"succeeded","missing":3}"#).is_err());
