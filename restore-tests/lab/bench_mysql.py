@@ -36,7 +36,10 @@ policies: {{ race: {{ members: {{ data: required }} }} }}
 def sql(socket, text):
     """What the stock client prints."""
     command = ["mariadb", "--no-defaults", f"--socket={socket}", f"--user={USER}", "--batch", "--skip-column-names"]
-    return subprocess.run(command, input=text, env=os.environ | {"MYSQL_PWD": PASSWORD}, capture_output=True, text=True, check=True).stdout
+    ran = subprocess.run(command, input=text, env=os.environ | {"MYSQL_PWD": PASSWORD}, capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise SystemExit(f"{text}: {ran.stderr}")
+    return ran.stdout
 
 
 def make(rows):
@@ -48,7 +51,7 @@ def make(rows):
         name = f"{DATABASE}.sbtest{number}"
         sql(
             SOURCE,
-            f"create table {name} (id int unsigned not null auto_increment primary key, k int unsigned not null default 0,"
+            f"use {DATABASE}; create table {name} (id int unsigned not null auto_increment primary key, k int unsigned not null default 0,"
             f" c char(120) not null default '', pad char(60) not null default '');"
             f"insert into {name} select seq, floor(rand() * {rows}), {groups(10)}, {groups(5)} from seq_1_to_{rows};"
             f"alter table {name} add key k (k); analyze table {name}; purge binary logs before now()",

@@ -17,7 +17,7 @@ use crate::{
         keys::{CaptureFile, SigningKey},
         layout,
     },
-    storage::{ObjectStore, list_all},
+    storage::ObjectStore,
 };
 
 const JOURNAL_CONTEXT: &str = "hourglass journal 1";
@@ -73,9 +73,8 @@ impl KnownRun {
 /// # Errors
 /// When the control store cannot be listed.
 pub async fn ids(control: &dyn ObjectStore) -> Result<BTreeSet<RunId>, OrchestratorError> {
-    let listed = list_all(control, layout::RUNS_PREFIX).await.map_err(OrchestratorError::Control)?;
-    let id = |key: &str| key.strip_prefix(layout::RUNS_PREFIX)?.split('/').next()?.parse().ok();
-    Ok(listed.iter().filter_map(|object| id(object.key.as_str())).collect())
+    let folders = control.folders(layout::RUNS_PREFIX).await.map_err(OrchestratorError::Control)?;
+    Ok(folders.iter().filter_map(|folder| folder.parse().ok()).collect())
 }
 
 /// What events add up to, as far as each can follow the one before; and why not further. `None` when they do not begin a run.

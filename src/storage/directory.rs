@@ -13,7 +13,8 @@ use std::{
     ops::Range,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Once},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -27,8 +28,11 @@ use super::{
 use crate::model::{ByteCount, ObjectKey};
 use walk::{Walk, is_absence, stat};
 
-/// Folder of temporary files in the root. What a crash leaves in it harms nobody and may be removed when nothing is being written.
+/// Folder of temporary files in the root. What a crash leaves in it harms nobody.
 const TEMPORARY: &str = ".tmp";
+
+/// The age at which a temporary file is certainly one that a crash has left.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The version that a store without versions shows.
 const ONLY_VERSION: &str = "null";
@@ -37,12 +41,14 @@ const ONLY_VERSION: &str = "null";
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     root: Arc<Path>,
+    /// Left temporary files are removed once, by whoever writes.
+    swept: Arc<Once>,
 }
 
 impl DirectoryStore {
     /// The store in `root`, which must be there: a directory that is made on the fly hides a disk that is not mounted. Errors: `NotFound`, `Invalid` (not a directory), `AccessDenied`.
     pub fn open(root: &Path) -> Result<DirectoryStore, StoreError> {
-        let store = DirectoryStore { root: root.into() };
+        let store = DirectoryStore { root: root.into(), swept: Arc::new(Once::new()) };
         match fs::metadata(root) {
             Ok(found) if found.is_dir() => Ok(store),
             Ok(_) => Err(StoreError::new(ErrorKind::Invalid, "open", "", &store.describe()).note("it is not a directory")),
@@ -106,8 +112,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[async_trait]
 impl ObjectStore for DirectoryStore {
     async fn put_new(&self, key: &ObjectKey, body: Bytes, options: &PutOptions) -> Result<Put, StoreError> {
-        let options = *options;
-        self.on_file("put", key, move |root, path| put(root, path, &body, &options)).await
+        let (options, swept) = (*options, Arc::clone(&self.swept));
+        self.on_file("put", key, move |root, path| {
+            swept.call_once(|| remove_left(&root.join(TEMPORARY)));
+            put(root, path, &body, &options)
+        })
+        .await
     }
 
     async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
@@ -192,6 +202,13 @@ fn put(root: &Path, path: &Path, body: &[u8], options: &PutOptions) -> Result<Pu
     // Also for an object of another writer, who may not have come this far yet.
     sync_directory(parent(path))?;
     Ok(put)
+}
+
+/// Removes temporary files that are older than any put can be. What cannot be removed stays, and harms nobody.
+fn remove_left(folder: &Path) {
+    let Ok(files) = fs::read_dir(folder) else { return };
+    let is_left = |file: &fs::DirEntry| file.metadata().and_then(|found| found.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT));
+    files.flatten().filter(is_left).for_each(|file| drop(fs::remove_file(file.path())));
 }
 
 fn write_then_link(root: &Path, path: &Path, body: &[u8]) -> io::Result<Put> {
@@ -295,6 +312,8 @@ fn read(path: &Path, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn key(text: &str) -> ObjectKey {
@@ -321,10 +340,16 @@ mod tests {
         let store = DirectoryStore::open(root.path()).unwrap();
         assert_eq!(store.put_new(&key("a/b"), Bytes::from_static(b"x"), &PutOptions::of(b"x")).await.unwrap(), Put::Created);
         assert_eq!(fs::read_dir(root.path().join(TEMPORARY)).unwrap().count(), 0, "a put leaves nothing behind");
-        fs::write(root.path().join(".tmp/0123"), "left by a crash").unwrap();
+        let left = root.path().join(".tmp/0123");
+        fs::write(&left, "left by a crash").unwrap();
         fs::write(root.path().join("not ours"), "x").unwrap();
         assert_eq!(super::super::list_all(&store, "").await.unwrap().len(), 1);
         assert_eq!(store.get(&key(".tmp/0123"), None).await.unwrap_err().kind(), ErrorKind::Invalid);
+        fs::write(root.path().join(".tmp/4567"), "being written").unwrap();
+        fs::File::options().write(true).open(&left).unwrap().set_modified(SystemTime::now() - LEFT * 2).unwrap();
+        let next = DirectoryStore::open(root.path()).unwrap();
+        assert_eq!(next.put_new(&key("a/c"), Bytes::from_static(b"x"), &PutOptions::of(b"x")).await.unwrap(), Put::Created);
+        assert_eq!((left.exists(), root.path().join(".tmp/4567").exists()), (false, true));
     }
 
     #[tokio::test]
