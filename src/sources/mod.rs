@@ -23,7 +23,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use analytics::AnalyticsSource;
+pub use analytics::{AnalyticsSource, LiveRepository};
 pub use cassandra::{CassandraError, CassandraSource};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};

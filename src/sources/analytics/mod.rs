@@ -2,11 +2,12 @@
 //!
 //! A point holds what is needed to bring a snapshot back and to know that it is whole: `catalog` (indices, data streams, how far they were written),
 //! `cluster` (templates, pipelines, settings), `snapshot` (one per point), `repository` (where it lies: only one cluster writes it). `restore` brings
-//! indices back, where `versions` allow it. `api` speaks HTTP.
+//! indices back, where `versions` allow it. `live` shows a repository to whoever copies it. `api` speaks HTTP.
 
 mod api;
 mod catalog;
 mod cluster;
+mod live;
 mod repository;
 mod restore;
 mod snapshot;
@@ -20,6 +21,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub use self::live::LiveRepository;
 use self::{
     api::Api,
     catalog::{CLUSTER, Object, cluster_component, count, objects, settled},
