@@ -74,6 +74,27 @@ fn wrong_credentials_authorities_and_names_are_told_and_leave_no_analytics_snaps
     assert_eq!(listed["snapshots"].as_array().unwrap().len(), 0, "{listed}");
 }
 
+#[test]
+fn templates_that_the_other_analytics_cluster_refuses_are_named_and_keep_no_index_from_coming_back() {
+    // Templates are the whole cluster's.
+    let _lab = alone();
+    let world = World::new();
+    fill(&world);
+    world.site.run(&["backup", "p"], 0);
+    // Another one of the same priority for the same names: the cluster takes no second.
+    let taken = format!(r#"{{"index_patterns": ["{}"], "priority": 500}}"#, world.of("stream*"));
+    ask(&world.b, "PUT", &format!("_index_template/{}", world.of("taken")), &taken);
+    let said = world.site.run(&["restore", "p", "events", "--into", "spare"], 3);
+    let named =
+        said.lines().find(|line| line.contains(&format!("index template {}: was refused", world.of("stream")))).unwrap_or_else(|| panic!("{said}"));
+    assert!(named.contains("same priority"), "{named}");
+    for name in ["calls", "stream"].map(|name| world.of(name)) {
+        assert_eq!(documents(&world.b, &name), documents(&world.a, &name), "{name}");
+    }
+    ask(&world.b, "GET", &format!("_ingest/pipeline/{}", world.of("pipe")), "");
+    assert!(try_ask(&world.b, "GET", &format!("_index_template/{}", world.of("stream")), "").is_err());
+}
+
 /// Waits until the repository holds a snapshot that goes on, or for some seconds.
 fn wait_for_a_snapshot(world: &World) {
     let end = Instant::now() + Duration::from_secs(30);

@@ -74,20 +74,26 @@ impl World {
 
     /// A repository that this YAML describes, with `REPOSITORY` for its name.
     pub fn with_repository(repository: &str) -> World {
-        let (site, a, b, name) = (Site::in_directories(), Region::A.search(), Region::B.search(), fresh_name());
+        World::with_repositories(repository, repository)
+    }
+
+    /// A repository that region A writes, and one that region B reads. There is a second location, `other`.
+    pub fn with_repositories(written: &str, read: &str) -> World {
+        let (site, a, b, name) = (Site::in_directories().with_s3(), Region::A.search(), Region::B.search(), fresh_name());
         site.run(&["init", "--write"], 0);
+        fs::create_dir(site.path("other")).unwrap();
+        let config = fs::read_to_string(site.path("hourglass.yaml")).unwrap();
+        let other = format!("  other: {{ url: {:?} }}\ncontrol:", site.path("other").display().to_string());
+        fs::write(site.path("hourglass.yaml"), config.replace("control:", &other)).unwrap();
         fs::write(site.path("search.password"), require("HOURGLASS_LAB_OPENSEARCH_PASSWORD")).unwrap();
         fs::write(site.path("search.key"), require("HOURGLASS_LAB_OPENSEARCH_API_KEY")).unwrap();
         fs::copy(tls("ca.crt"), site.path("ca.pem")).unwrap();
-        let repository = repository.replace("REPOSITORY", &name);
         let (basic, key) = (format!("user: {}, password_file: search.password", a.user), "api_key_file: search.key");
-        let source = |url: &str, login: &str| {
-            format!(
-                "{{ analytics: {{ url: {url:?}, ca_file: ca.pem, {login}, indices: [{:?}], repository: {repository}, timeout: 10m }} }}",
-                format!("{name}-*")
-            )
+        let source = |url: &str, login: &str, repository: &str| {
+            let (indices, repository) = (format!("{name}-*"), repository.replace("REPOSITORY", &name));
+            format!("{{ analytics: {{ url: {url:?}, ca_file: ca.pem, {login}, indices: [{indices:?}], repository: {repository}, timeout: 10m }} }}")
         };
-        site.configure(&format!("sources:\n  events: {}\n  spare: {}\n", source(&a.url, &basic), source(&b.url, key)));
+        site.configure(&format!("sources:\n  events: {}\n  spare: {}\n", source(&a.url, &basic, written), source(&b.url, key, read)));
         site.configure("policies:\n  p: { members: { events: required } }\n");
         site.run(&["keys", "prove"], 0);
         World { site, a, b, name }

@@ -329,7 +329,13 @@ fn request(config: &Config, repository: hourglass::model::RepositoryId, keys: Ca
     let member = |(name, need): (&MemberName, &hourglass::config::Need)| {
         let source = &config.sources[name];
         let required = *need == hourglass::config::Need::Required;
-        hourglass::backup::job::JobMember { name: name.clone(), required, source: sources::open(source), description: sources::describe(source) }
+        hourglass::backup::job::JobMember {
+            name: name.clone(),
+            required,
+            source: sources::open(source),
+            description: sources::describe(source),
+            objects: None,
+        }
     };
     BackupRequest {
         repository,

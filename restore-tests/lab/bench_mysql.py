@@ -130,9 +130,9 @@ def tools(work):
 def main():
     parser = argparse.ArgumentParser(prog="restore-tests/bench mysql")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median counts (default 5)")
-    parser.add_argument("--small", action="store_true", help="a sixteenth of the data")
+    parser.add_argument("--rows", type=int, default=160_000, help="rows of each table (default 160000, 230 MiB in all)")
     given = parser.parse_args()
-    rows = 640_000 // (16 if given.small else 1)
+    rows = given.rows
     began = time.monotonic()
     for socket in [SOURCE, TARGET]:
         sql(socket, SETTINGS)

@@ -7,3 +7,4 @@ mod locks;
 pub mod places;
 mod probes;
 mod rights;
+mod rules;

@@ -32,6 +32,19 @@ pub enum BackupError {
         /// Why not.
         source: StoreError,
     },
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A snapshot repository cannot be brought to its mirror.
+    #[error("{place} {what}")]
+    Mirror {
+        /// Which store.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+        /// What a person can do.
+        hint: &'static str,
+    },
     /// A command that pauses writers, or lets them go on, failed.
     #[error("cannot pause writers, or let them go on")]
     Pause(#[source] SourceError),
@@ -65,7 +78,10 @@ impl BackupError {
             BackupError::Source(error) | BackupError::Pause(error) => error.hint().map(str::to_owned),
             BackupError::Pipeline(error) => error.hint().map(str::to_owned),
             BackupError::Repository(error) => error.hint().map(|hint| hint.to_string()),
-            BackupError::Put { source, .. } | BackupError::Get { source, .. } => source.hint().map(|hint| hint.to_string()),
+            BackupError::Put { source, .. } | BackupError::Get { source, .. } | BackupError::Store(source) => {
+                source.hint().map(|hint| hint.to_string())
+            }
+            BackupError::Mirror { hint, .. } => Some((*hint).to_owned()),
             BackupError::Spool(_) => Some("check the free space where TMPDIR points".to_owned()),
             BackupError::JournalLost => Some("check the control store; then run the backup again: it goes on where this one stopped".to_owned()),
             BackupError::NotOpened(_) | BackupError::NoMember(_) | BackupError::Read(_) | BackupError::TornDown | BackupError::Cancelled => None,

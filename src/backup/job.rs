@@ -16,6 +16,7 @@ use super::{
     open::{Opened, Writers},
 };
 use crate::{
+    config::StoreConfig,
     model::{Class, Context, EpochId, EpochMode, Lineage, MemberName, Outcome, RepositoryId, RunId, Sha256, StepId, Timestamp},
     pipeline::{Budget, CpuPool, VaultIdentity, VaultRecipient, open, pack::PACK_TARGET, sha256},
     repository::{
@@ -44,6 +45,8 @@ pub struct JobMember {
     pub source: Arc<dyn Source>,
     /// The private description of what is read.
     pub description: BTreeMap<String, String>,
+    /// Where a search cluster keeps what its snapshots hold, if that is known.
+    pub objects: Option<StoreConfig>,
 }
 
 /// How a member's capture ended.

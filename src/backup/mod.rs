@@ -1,7 +1,8 @@
 //! Forwards: sources are read, cut, compressed, encrypted and put; the manifest goes last.
 //!
 //! `plan` decides from facts; `open` opens the snapshots of all members together; `capture` stores one member (`scan` and `text` read it,
-//! `segment` cuts a tree's map, `assemble` and `finish` fill packs and draw the map, `captured` is what came of it); `commit` writes the point. It must not know how a run is journalled.
+//! `segment` cuts a tree's map, `assemble` and `finish` fill packs and draw the map, `captured` is what came of it); `commit` writes the point;
+//! `mirror` brings the repositories of search clusters to another site. It must not know how a run is journalled.
 
 pub mod assemble;
 pub mod capture;
@@ -11,6 +12,7 @@ pub mod destination;
 mod error;
 pub mod finish;
 pub mod job;
+pub mod mirror;
 pub mod open;
 pub mod plan;
 pub mod scan;

@@ -6,9 +6,10 @@ use super::{
     BackupError,
     capture::capture,
     job::{BackupJob, Captured},
+    mirror::standing_rules,
 };
 use crate::{
-    model::{ByteCount, Context, EntryNumber, EpochId, MemberName, NewEpoch, Outcome, StepId},
+    model::{ByteCount, Context, EntryNumber, EpochId, Event, MemberName, NewEpoch, Outcome, StepId},
     pipeline::{VaultRecipient, seal, sha256},
     repository::{
         RepositoryError, layout,
@@ -86,7 +87,14 @@ async fn try_capture(
     let opened = job.take_opened(name)?;
     let member = job.member(name).ok_or_else(|| BackupError::NoMember(name.clone()))?.clone();
     let to = job.destination(epoch, ctx).await?;
-    capture(name, Arc::clone(&member.source), opened, member.description, to, step, ctx).await
+    let mut captured = capture(name, Arc::clone(&member.source), opened, member.description, to, step, ctx).await?;
+    if let Some(place) = &member.objects {
+        for note in standing_rules(place).await {
+            ctx.observer.event(&Event::Note { text: format!("{name}: {}: {}", note.subject, note.what) });
+            captured.sealed.notes.push(note);
+        }
+    }
+    Ok(captured)
 }
 
 fn ended_by(name: &MemberName, error: &BackupError) -> Outcome {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     backup::job::JobMember,
-    config::{Need, PRIMARY},
+    config::{Need, PRIMARY, SourceConfig},
     model::{MemberName, Plan, PolicyName, Problem, RecoveryPointId, outcome::explain},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
@@ -66,8 +66,9 @@ async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliErr
     }
     let member = |(name, need): (&MemberName, &Need)| {
         let config = &repo.config.sources[name];
+        let objects = if let SourceConfig::Analytics(analytics) = config { analytics.objects.clone() } else { None };
         let (source, description) = (sources::open(config), sources::describe(config));
-        JobMember { name: name.clone(), required: *need == Need::Required, source, description }
+        JobMember { name: name.clone(), required: *need == Need::Required, source, description, objects }
     };
     Ok(BackupRequest {
         repository: repo.id.clone(),

@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CliError, ExitCode, Globals, Report, output::table, points, repo::Repo};
+use super::{
+    CliError, ExitCode, Globals, Report,
+    mirrors::{Mirrors, fill_mirrors},
+    output::table,
+    points,
+    repo::Repo,
+};
 use crate::{
     config::PRIMARY,
     model::{EntryNumber, Event, Lineage, Outcome, Problem, RecoveryPointId, step_id},
@@ -21,6 +27,7 @@ use crate::{
 /// Copy recovery points to another location, and verify what arrived
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "Needs no key. What is there already is skipped; every object is hashed on its way.\n\n\
+    Snapshot repositories of search clusters that have a mirror there are brought before the points; that needs their clusters.\n\n\
     Exit status 3: something is missing at the source. 6: damage was found.\n\n\
     Example:\n  hourglass copy --to other\n  hourglass copy production@we/1:42 --to other")]
 pub struct CopyArgs {
@@ -48,8 +55,13 @@ pub async fn run(args: CopyArgs, globals: &Globals) -> Result<Report, CliError> 
     };
     let to = storage::open(place).await?;
     let ctx = globals.context();
-    let (mut rows, mut data, mut problems, mut exit) = (Vec::new(), Vec::new(), Vec::new(), ExitCode::Succeeded);
-    for (record, points) in wanted(&repo, &args.points).await? {
+    let wanted = wanted(&repo, &args.points).await?;
+    // What points lead to goes before them.
+    let lineages: Vec<&Lineage> = wanted.iter().map(|(record, _)| record.lineage()).collect();
+    let Mirrors { mut text, data: mirrors, mut problems } = fill_mirrors(&repo.config, &lineages, &args.to, &ctx).await?;
+    let mut exit = if problems.is_empty() { ExitCode::Succeeded } else { ExitCode::Incomplete };
+    let (mut rows, mut data) = (Vec::new(), Vec::new());
+    for (record, points) in wanted {
         let step = step_id(&["copy", &record.lineage().to_string()]);
         let what = format!("copy {} points of {} to {}", points.len(), record.lineage(), args.to);
         ctx.observer.event(&Event::StepStarted { step: step.clone(), what });
@@ -62,9 +74,7 @@ pub async fn run(args: CopyArgs, globals: &Globals) -> Result<Report, CliError> 
         ctx.observer.event(&Event::StepEnded { step, outcome });
         let report = copied?;
         if report.cancelled {
-            return Err(
-                CliError::new(ExitCode::Cancelled, "cancelled", "the copy was stopped; what arrived is kept").hint("run it again: it goes on")
-            );
+            return Err(stopped());
         }
         let (worst, found) = judge(&record, &report, &args);
         exit = if exit == ExitCode::Damaged { exit } else { worst.unwrap_or(exit) };
@@ -72,11 +82,16 @@ pub async fn run(args: CopyArgs, globals: &Globals) -> Result<Report, CliError> 
         rows.extend(report.points.iter().map(row));
         data.push(shown(record.lineage(), &report));
     }
-    let text = match rows.is_empty() {
+    text += &match rows.is_empty() {
         true => format!("there are no points to copy; the records are at {}", args.to),
         false => table(&["POINT", "COPIED", "SIZE", "THERE ALREADY", "SIZE", "STATE"], &rows),
     };
-    Ok(Report::new(json!({"from": args.from, "to": args.to, "lineages": data}), text).found(exit, problems))
+    Ok(Report::new(json!({"from": args.from, "to": args.to, "lineages": data, "mirrors": mirrors}), text).found(exit, problems))
+}
+
+/// That the copy was asked to stop.
+pub(super) fn stopped() -> CliError {
+    CliError::new(ExitCode::Cancelled, "cancelled", "the copy was stopped; what arrived is kept").hint("run it again: it goes on")
 }
 
 /// The records to copy and the points of each: those that were asked for, or all of this site's that are complete and not given up.

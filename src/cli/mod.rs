@@ -12,6 +12,7 @@ pub mod globals;
 pub mod init;
 pub mod keys;
 pub mod man;
+mod mirrors;
 mod observe;
 pub mod output;
 pub mod points;

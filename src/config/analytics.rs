@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::{StoreConfig, file::FileStore};
+
 /// An Elasticsearch or OpenSearch cluster, captured through its own snapshots.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,11 @@ pub struct FileSnapshotRepository {
     /// Its settings as texts, for example `bucket`, `base_path`, `chunk_size`, `compress`. Credentials belong into the cluster's keystore.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Where its objects lie, as Hourglass reaches them: then rules that would delete or lock them are noticed, and mirrors can be filled.
+    pub objects: Option<FileStore>,
+    /// By the name of a location, where `hourglass copy --to` that location brings its objects. They need a `chunk_size` of at most `64mb`.
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, FileStore>,
 }
 
 /// An Elasticsearch or OpenSearch cluster.
@@ -66,6 +73,10 @@ pub struct AnalyticsConfig {
     pub repository_kind: String,
     /// Its settings.
     pub repository_settings: BTreeMap<String, String>,
+    /// Where its objects lie, if we may know; there are no mirrors without.
+    pub objects: Option<StoreConfig>,
+    /// Where a copy to a location brings them.
+    pub mirrors: BTreeMap<String, StoreConfig>,
     /// Replicas of restored indices.
     pub replicas: u32,
     /// Indices that are restored at a time, at least 1.

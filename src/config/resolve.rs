@@ -52,6 +52,7 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     }
     let names: Vec<String> = file.sources.keys().cloned().collect();
     let sources = r.sources(file.sources);
+    r.mirrors(&sources, &locations);
     let policies = r.policies(file.policies, &names);
     let capture_key_file = r.path(file.capture_key_file);
     let operator_key_file = file.operator_key_file.map(|path| r.path(path));

@@ -95,3 +95,29 @@ fn values_of_environment_variables_are_never_printed() {
                 sources: {f: {command: {dump: [x], load: [y], env: {PIN: 4711}}}}\n";
     assert_eq!(problems(text), ["5:58: sources.f.command.env.PIN: expected a text, found something else; put it in quotes"]);
 }
+
+#[test]
+fn mirrors_of_snapshot_repositories_need_a_place_to_copy_from_a_location_and_small_chunks() {
+    let with = |repository: &str| {
+        format!(
+            "site: a\nlocations: {{primary: {{url: /r}}, other: {{url: /o}}}}\ncontrol: {{url: /c}}\ncapture_key_file: k\nsources:\n  s:\n    analytics:\n      \
+             url: http://x:9200\n      repository: {{name: n, type: fs, {repository}}}\n"
+        )
+    };
+    let said = |repository: &str| problems(&with(repository)).join("\n");
+    let good = "settings: {location: /l, chunk_size: 64MB}, objects: {url: /l}, mirrors: {other: {url: /m}}";
+    parse(&with(good), Path::new("/hourglass.yaml"), PathBuf::from("/state")).unwrap();
+    for (repository, what) in [
+        (
+            "settings: {chunk_size: 1gb}, objects: {url: /l}, mirrors: {other: {url: /m}}",
+            "settings.chunk_size: mirrors take objects of at most 64 MiB",
+        ),
+        ("objects: {url: /l}, mirrors: {other: {url: /m}}", "mirrors: mirrors take objects of at most 64 MiB"),
+        ("settings: {chunk_size: 64mb}, mirrors: {other: {url: /m}}", "mirrors: nothing can be brought there"),
+        ("settings: {chunk_size: 64mb}, objects: {url: /l}, mirrors: {othr: {url: /m}}", "mirrors.othr: no points are copied to \"othr\""),
+        ("settings: {chunk_size: 64mb}, objects: {url: /l}, mirrors: {other: {url: /l}}", "mirrors.other.url: the objects themselves lie there"),
+        ("objects: {url: \"s3://b/p\", lock: compliance}", "objects.lock: objects of a snapshot repository cannot be locked"),
+    ] {
+        assert!(said(repository).contains(what), "{repository}: {}", said(repository));
+    }
+}

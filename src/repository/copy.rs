@@ -47,7 +47,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, bytes: ByteCount) {
+    /// Counts one more.
+    pub fn add(&mut self, bytes: ByteCount) {
         self.objects += 1;
         self.bytes += bytes;
     }

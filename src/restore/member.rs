@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
     repository::sealed::{SealedComponent, SealedMember},
-    sources::{Shape, Source, SourceError, StreamSink, SystemTarget},
+    sources::{Shape, Source, SourceError, StreamSink, SystemTarget, TreeWriter},
 };
 
 /// Where a member goes.
@@ -97,7 +97,7 @@ pub async fn restore_member(
     let mut end = match to {
         To::Directory { path, select, overwrite } => {
             let mut end = RestoreEnd::nothing();
-            check_vacant(sealed, &path, overwrite)?;
+            check_vacant(sealed, &path, overwrite).await?;
             earlier.tell(Report::Admitted).await?;
             for component in &sealed.components {
                 end.add(restore_into(point, sealed, component, (&path, overwrite), &select, progress.clone(), ctx).await?);
@@ -129,17 +129,19 @@ fn place(member: &SealedMember, component: &SealedComponent, path: &Path) -> Pat
     }
 }
 
-/// That nothing is where the member goes, if nothing may be.
-fn check_vacant(member: &SealedMember, path: &Path, overwrite: Overwrite) -> Result<(), RestoreError> {
-    let taken = |place: &Path| match std::fs::read_dir(place) {
-        Ok(mut entries) => entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found")),
-        Err(_) => place.exists(),
+/// That nothing is in the way of any component. It is asked before the journal says that whatever lies there is this restore's own.
+async fn check_vacant(member: &SealedMember, path: &Path, overwrite: Overwrite) -> Result<(), RestoreError> {
+    let places: Vec<_> = member.components.iter().map(|component| (component.shape, place(member, component, path))).collect();
+    let check = move || {
+        places.into_iter().try_for_each(|(shape, place)| match shape {
+            Shape::Tree => TreeWriter::create(&place, overwrite).map(drop),
+            Shape::Stream if overwrite == Overwrite::Refuse && place.symlink_metadata().is_ok() => {
+                Err(SourceError::NotEmpty { path: place.display().to_string() })
+            }
+            Shape::Stream => Ok(()),
+        })
     };
-    let places = member.components.iter().map(|component| place(member, component, path));
-    match places.into_iter().find(|place| overwrite == Overwrite::Refuse && taken(place)) {
-        Some(place) => Err(SourceError::NotEmpty { path: place.display().to_string() }.into()),
-        None => Ok(()),
-    }
+    Ok(tokio::task::spawn_blocking(check).await.map_err(|_| RestoreError::TornDown)??)
 }
 
 /// Restores a component into a directory: a tree becomes its contents, of several each in a folder of its own; a stream becomes a file.

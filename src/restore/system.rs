@@ -65,26 +65,30 @@ pub(super) async fn restore_system(
         stages.entry(component.1.stage).or_insert_with(Vec::new).push(*component);
         stages
     });
+    let mut missing = Vec::new();
     for components in stages.into_values() {
         let left = components.into_iter().filter(|(number, _)| !earlier.done.contains(number));
         let written = stream::iter(left).map(|(number, component)| {
             let (restoring, progress, report) = (&restoring, progress.clone(), &earlier.report);
             async move {
-                restoring.write(component, progress).await?;
-                // Nobody listens any more only when the journal is lost, and then the run ends.
-                let _told = report.send(Report::Written(number));
-                Ok::<_, RestoreError>(())
+                let refused = restoring.write(component, progress).await?;
+                if refused.is_empty() {
+                    // Nobody listens any more only when the journal is lost, and then the run ends.
+                    let _told = report.send(Report::Written(number));
+                }
+                Ok::<_, RestoreError>(refused)
             }
         });
-        written.buffer_unordered(lanes).try_collect::<()>().await?;
+        missing.extend(written.buffer_unordered(lanes).try_collect::<Vec<_>>().await?.concat());
     }
     // At its end the source forgets how far it came: by then it must be known elsewhere.
     earlier.tell(Report::All).await?;
     let mut notes = restoring.call(|source, ctx| source.end(ctx)).await?;
     notes.extend(member.notes.iter().cloned());
     let (differences, compared) = restoring.compare(&chosen).await?;
+    missing.extend(differences);
     Ok(RestoreEnd {
-        outcome: if differences.is_empty() { Outcome::Succeeded } else { Outcome::Incomplete { missing: differences } },
+        outcome: if missing.is_empty() { Outcome::Succeeded } else { Outcome::Incomplete { missing } },
         bytes: ByteCount(chosen.iter().map(|(_, component)| component.bytes).sum()),
         items: chosen.iter().map(|(_, component)| component.rows.map_or(1, |rows| rows.rows)).sum(),
         compared,
@@ -115,15 +119,18 @@ impl Restoring<'_> {
         Ok(called.map_err(|_| RestoreError::TornDown)??)
     }
 
-    async fn write(&self, sealed: &SealedComponent, progress: Progress) -> Result<(), RestoreError> {
+    /// Writes a component. What the target did not take of it is the result.
+    async fn write(&self, sealed: &SealedComponent, progress: Progress) -> Result<Vec<Problem>, RestoreError> {
         if self.ctx.cancel.is_draining() {
             return Err(RestoreError::Cancelled);
         }
         let (component, target) = (sealed.component(), Target::System(self.target.clone()));
-        match self.call(move |source, ctx| source.sink(&component, &target, ctx)).await? {
-            Sink::Stream(sink) => restore_stream(sealed, sink, &self.point.packs, progress, self.ctx).await.map(drop),
-            Sink::Tree(_) => Err(RestoreError::Usage(format!("{} was a stream and is configured as a tree", sealed.name))),
-        }
+        let sink = match self.call(move |source, ctx| source.sink(&component, &target, ctx)).await? {
+            Sink::Stream(sink) => sink,
+            Sink::Tree(_) => return Err(RestoreError::Usage(format!("{} was a stream and is configured as a tree", sealed.name))),
+        };
+        restore_stream(sealed, sink, &self.point.packs, progress, self.ctx).await?;
+        Ok(self.source.refused(&sealed.component()))
     }
 
     /// What differs between the target and the point, and whether everything was compared.

@@ -23,7 +23,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use analytics::AnalyticsSource;
+pub use analytics::{AnalyticsSource, LiveRepository};
 pub use cassandra::{CassandraError, CassandraSource};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
@@ -219,6 +219,11 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// When the target does not take it.
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError>;
+
+    /// What the target did not take of a component that was written: the restore goes on, ends incomplete, and writes it again when it is resumed.
+    fn refused(&self, _component: &Component) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Ends a restore: what has to come after all components. Says what a person should know.
     ///

@@ -6,6 +6,7 @@
 mod connect;
 mod credential;
 mod policy;
+mod rules;
 
 use std::{collections::HashMap, num::NonZero, ops::Range};
 

@@ -24,7 +24,7 @@ pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
 pub use faults::{Fault, Faults};
 pub use object::{ListPage, Listed, ObjectInfo, ObjectVersion, PageToken, Put, PutOptions};
-pub use open::{open, open_with};
+pub use open::{open, open_with, rules};
 pub use operation::{Operation, OperationKind};
 pub use probe::{ProbeReport, Role, probe};
 pub use retry::{Budget, Retry};

@@ -21,3 +21,19 @@ pub async fn open_with(config: &StoreConfig, access_key: Option<&AccessKey>) -> 
     let seed = getrandom::u64().map_err(|error| StoreError::new(ErrorKind::Other, "open", "", &store.describe()).because(error.to_string()))?;
     Ok(Arc::new(Retry::new(store, Budget::default(), seed)))
 }
+
+/// What the store of `config` does to its objects of its own accord, each in words: rules that delete them or move them where they cannot be read, and
+/// locks. Or why that could not be asked. A directory has none; lifecycle rules of an Azure account are not looked for.
+pub async fn rules(config: &StoreConfig, access_key: Option<&AccessKey>) -> Vec<Result<String, StoreError>> {
+    match &config.url {
+        StoreUrl::Directory(_) => Vec::new(),
+        StoreUrl::S3 { .. } => match S3Store::open(config, access_key).await {
+            Ok(store) => store.rules().await,
+            Err(error) => vec![Err(error)],
+        },
+        StoreUrl::Azure { .. } => match AzureStore::open(config) {
+            Ok(store) => store.rules().await,
+            Err(error) => vec![Err(error)],
+        },
+    }
+}

@@ -4,6 +4,7 @@
 //! Whether this service honours the condition is for [`super::probe`] to find out.
 
 mod connect;
+mod rules;
 
 use std::{collections::BTreeSet, ops::Range};
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use crate::{
-    model::Problem,
+    model::{Problem, outcome::advise},
     sources::{SourceError, SourceErrorKind},
 };
 
@@ -72,25 +72,46 @@ fn look(api: &Api) -> Result<Value, SourceError> {
     Ok(Value::Object(all))
 }
 
+/// What came of putting it back.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// What a person should know.
+    pub notes: Vec<Problem>,
+    /// What the target did not take.
+    pub refused: Vec<Problem>,
+}
+
 /// Puts back what is missing. What is there is left as it is, and settings are not touched: they belong to the cluster that they were made for.
+/// What the cluster refuses keeps nothing else from coming back.
 ///
 /// # Errors
-/// When the cluster does not take something.
-pub fn restore(api: &Api, saved: &[u8]) -> Result<Vec<Problem>, SourceError> {
+/// When the cluster does not answer.
+pub fn restore(api: &Api, saved: &[u8]) -> Result<Restored, SourceError> {
     let saved: Value = serde_json::from_slice(saved).map_err(|error| SourceError::Unfit {
         subject: "what was saved of the cluster".to_owned(),
         why: format!("cannot be read: {error}"),
         kind: SourceErrorKind::Changed,
         hint: None,
     })?;
-    let mut notes = Vec::new();
-    let mut note = |subject: String, what: &str| notes.push(Problem { subject, what: what.to_owned() });
+    let mut restored = Restored::default();
+    let mut note = |subject: String, what: &str| restored.notes.push(Problem { subject, what: what.to_owned() });
     for kind in &KINDS {
-        let there = kind.read(api)?;
-        for (name, definition) in saved[kind.name].as_object().into_iter().flatten() {
+        let definitions = saved[kind.name].as_object().filter(|definitions| !definitions.is_empty());
+        let Some(definitions) = definitions else { continue };
+        let there = match answered(kind.read(api))? {
+            Ok(there) => there,
+            Err(what) => {
+                restored.refused.push(Problem { subject: kind.name.replace('_', " "), what });
+                continue;
+            }
+        };
+        for (name, definition) in definitions {
             let subject = format!("{} {name}", kind.name.trim_end_matches('s').replace('_', " "));
             match there.get(name) {
-                None => drop(api.put(&[kind.path, &[name.as_str()]].concat(), "", definition)?),
+                None => {
+                    let put = answered(api.put(&[kind.path, &[name.as_str()]].concat(), "", definition))?;
+                    restored.refused.extend(put.err().map(|what| Problem { subject, what }));
+                }
                 Some(found) if found == definition => {}
                 Some(_) => note(subject, "is another one here, and was left as it is"),
             }
@@ -99,5 +120,14 @@ pub fn restore(api: &Api, saved: &[u8]) -> Result<Vec<Problem>, SourceError> {
     if saved["settings"].as_object().is_some_and(|settings| !settings.is_empty()) {
         note("settings of the cluster".to_owned(), "were saved and are not restored; restore the member to a directory to read them");
     }
-    Ok(notes)
+    Ok(restored)
+}
+
+/// An answer, or why the cluster says no. That it says nothing is an error: asked later it may say something else.
+fn answered<T>(result: Result<T, SourceError>) -> Result<Result<T, String>, SourceError> {
+    match result {
+        Err(error) if matches!(error.kind(), SourceErrorKind::Io | SourceErrorKind::TimedOut) => Err(error),
+        Err(error) => Ok(Err(format!("was refused: {}", advise(&error, error.hint())))),
+        Ok(answer) => Ok(Ok(answer)),
+    }
 }

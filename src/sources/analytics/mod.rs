@@ -2,11 +2,12 @@
 //!
 //! A point holds what is needed to bring a snapshot back and to know that it is whole: `catalog` (indices, data streams, how far they were written),
 //! `cluster` (templates, pipelines, settings), `snapshot` (one per point), `repository` (where it lies: only one cluster writes it). `restore` brings
-//! indices back, where `versions` allow it. `api` speaks HTTP.
+//! indices back, where `versions` allow it. `live` shows a repository to whoever copies it. `api` speaks HTTP.
 
 mod api;
 mod catalog;
 mod cluster;
+mod live;
 mod repository;
 mod restore;
 mod snapshot;
@@ -20,6 +21,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub use self::live::LiveRepository;
 use self::{
     api::Api,
     catalog::{CLUSTER, Object, cluster_component, count, objects, settled},
@@ -47,6 +49,7 @@ pub struct AnalyticsSource {
     snapshot: Mutex<Option<Snapshot>>,
     restore: Mutex<Option<Arc<Restore>>>,
     notes: Arc<Mutex<Vec<Problem>>>,
+    refused: Arc<Mutex<Vec<Problem>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +72,7 @@ impl AnalyticsSource {
     /// The cluster that a configuration describes. Nothing is read yet.
     pub fn new(config: AnalyticsConfig) -> AnalyticsSource {
         let (prepared, snapshot, restore) = (Mutex::default(), Mutex::default(), Mutex::default());
-        AnalyticsSource { config, prepared, snapshot, restore, notes: Arc::default() }
+        AnalyticsSource { config, prepared, snapshot, restore, notes: Arc::default(), refused: Arc::default() }
     }
 
     fn prepared(&self) -> Result<Prepared, SourceError> {
@@ -174,17 +177,26 @@ impl Source for AnalyticsSource {
         if let Target::Directory { path, overwrite } = target {
             return StreamSink::file(path, &component.name, *overwrite).map(Sink::Stream);
         }
-        let (restore, component, ctx, notes) = (self.restore()?, component.clone(), ctx.clone(), Arc::clone(&self.notes));
+        let (restore, component, ctx) = (self.restore()?, component.clone(), ctx.clone());
+        let (notes, refused) = (Arc::clone(&self.notes), Arc::clone(&self.refused));
         let saved = Description::default();
         let writer = saved.clone();
         Ok(Sink::Stream(StreamSink::new(writer, move || {
             let told = match Object::of(&component) {
                 Some(object) => restore.object(&object, &ctx)?,
-                None => cluster::restore(&restore.api, &locked(&saved.0))?,
+                None => {
+                    let restored = cluster::restore(&restore.api, &locked(&saved.0))?;
+                    *locked(&refused) = restored.refused;
+                    restored.notes
+                }
             };
             locked(&notes).extend(told);
             Ok(())
         })))
+    }
+
+    fn refused(&self, component: &Component) -> Vec<Problem> {
+        if component.name == CLUSTER { std::mem::take(&mut *locked(&self.refused)) } else { Vec::new() }
     }
 
     fn end(&self, _ctx: &Context) -> Result<Vec<Problem>, SourceError> {

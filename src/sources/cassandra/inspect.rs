@@ -9,11 +9,11 @@ use super::{
     connect::{Cluster, Version},
     cql,
     error::CassandraError,
-    inspect_old, marker,
+    inspect_old,
     schema::{Aggregate, Column, Function, Index, Keyspace, Kind, Table, UserType, View, sort, sort_types},
 };
 
-/// Whether a keyspace is Cassandra's own, made by it in every cluster, or the mark of a restore.
+/// Whether a keyspace is Cassandra's own, made by it in every cluster.
 pub(super) fn is_own(keyspace: &str) -> bool {
     matches!(
         keyspace,
@@ -28,7 +28,6 @@ pub(super) fn is_own(keyspace: &str) -> bool {
             | "OpsCenter"
     ) || keyspace.starts_with("dse_")
         || keyspace == "solr_admin"
-        || keyspace.starts_with(marker::PREFIX)
 }
 
 /// All keyspaces for which `wanted` is true, by name.

@@ -19,7 +19,7 @@ use super::{
     error::CassandraError,
     in_place, inspect,
     load::Load,
-    lock, marker,
+    lock,
     pipe::{BUFFERS, PipeWriter},
     rights, roles,
     scan::Scan,
@@ -38,8 +38,6 @@ pub(super) struct Running {
     overwrite: Overwrite,
     /// Whether something of the same restore may be there.
     resumed: bool,
-    /// Names the restore.
-    run: String,
     row_key: RowKey,
     notes: Mutex<Vec<Problem>>,
     /// By component that this process wrote.
@@ -60,25 +58,20 @@ impl Running {
     pub(super) async fn begin(config: &CassandraConfig, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<Running, CassandraError> {
         let cluster = connect::connect(config, &ctx.cancel).await?;
         rights::check_cluster(&cluster).await?;
-        let is_ours = marker::is_set(&cluster, &loading.run).await?;
         let running = Running {
             cluster: Arc::new(cluster),
             choice: Choice { select: target.select.clone(), rename: target.rename.clone() },
             overwrite: if in_place(target) { Overwrite::InPlace } else { Overwrite::Refuse },
-            resumed: loading.resumed || is_ours,
-            run: loading.run.clone(),
+            resumed: loading.resumed,
             row_key: loading.row_key,
             notes: Mutex::new(Vec::new()),
             vanishing: Mutex::new(BTreeMap::new()),
         };
-        if is_ours {
+        if loading.resumed {
             // What a killed process has sent may still arrive.
             tokio::time::sleep(SETTLE).await;
-        } else if !loading.components.iter().all(|component| loading.done.contains(&component.name)) {
-            if !in_place(target) {
-                running.check_empty(&loading.components).await?;
-            }
-            marker::set(&running.cluster, &running.run).await?;
+        } else if !in_place(target) {
+            running.check_empty(&loading.components).await?;
         }
         Ok(running)
     }
@@ -155,9 +148,8 @@ impl Running {
     }
 
     /// Ends the writing. Says what a person should know.
-    pub(super) async fn end(&self) -> Result<Vec<Problem>, CassandraError> {
-        marker::clear(&self.cluster, &self.run).await?;
-        Ok(lock(&self.notes).clone())
+    pub(super) fn end(&self) -> Vec<Problem> {
+        lock(&self.notes).clone()
     }
 
     /// The scan of what the target has of a component; `None` for what has no rows.
