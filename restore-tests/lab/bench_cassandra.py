@@ -128,7 +128,7 @@ def dsbulk(place, session):
 
 def cqlsh(place, session):
     (place / "cqlshrc").write_text(f"[ssl]\ncertfile = {TLS}/ca.crt\nuserkey = {TLS}/client.key\nusercert = {TLS}/client.crt\nvalidate = true\n")
-    command = [sys.executable, "-m", "cqlshlib.cqlshmain", "--ssl", "--cqlshrc", place / "cqlshrc", "-u", USER, "-p", PASSWORD, ADDRESS, PORT, "-e"]
+    command = [sys.executable, f"{lab['CQLSH']}/bin/cqlsh", "--ssl", "--cqlshrc", place / "cqlshrc", "-u", USER, "-p", PASSWORD, ADDRESS, PORT, "-e"]
     env = {"PYTHONPATH": lab["CQLSH"]}
     unload = measured([*command, f"COPY race.t ({COLUMNS}) TO 'rows.csv' WITH NUMPROCESSES=2"], place, env)
     make(session, "race_back")
