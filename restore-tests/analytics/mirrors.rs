@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,97 +10,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hourglass::{
-    config::StoreConfig,
-    storage::{ObjectStore, PutOptions, list_all},
-};
+use hourglass::storage::{PutOptions, list_all};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
     fill,
+    place::Place,
     world::{World, ask, documents, try_ask, write},
 };
 use crate::{
-    lab::{Region, alone, together},
+    lab::{alone, together},
     site::yaml,
-    stores::places::{S3, azure, below, bucket, container, directory_at, fresh_name, key, s3},
+    stores::places::{S3, key, s3_client},
     wire::{Proxy, Wire},
 };
 
-/// A store, and how a search cluster registers it.
-struct Place {
-    config: StoreConfig,
-    kind: &'static str,
-    settings: String,
-}
-
-impl Place {
-    /// Below a bucket of this server, which the clusters know as this client.
-    async fn s3(server: S3, client: &str) -> Place {
-        let config = bucket(server, None).await;
-        let bucket = config.url.to_string().rsplit('/').next().unwrap().to_owned();
-        let settings = format!("bucket: {bucket}, base_path: live, client: {client}, buffer_size: 5mb, server_side_encryption_type: bucket_default");
-        Place { config: below(&config, "live"), kind: "s3", settings }
-    }
-
-    async fn azure() -> (tempfile::TempDir, Place) {
-        let (folder, config) = container(None).await;
-        let container = config.url.to_string().rsplit('/').next().unwrap().to_owned();
-        (folder, Place { config: below(&config, "live"), kind: "azure", settings: format!("container: {container}, base_path: live") })
-    }
-
-    fn directory() -> Place {
-        let root = Region::A.search().repositories.join(fresh_name());
-        fs::create_dir(&root).unwrap();
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
-        let config = StoreConfig::at(root.to_str().unwrap().parse().unwrap());
-        Place { config, kind: "fs", settings: format!("location: {root:?}") }
-    }
-
-    fn root(&self) -> PathBuf {
-        self.config.url.to_string().strip_prefix("file://").unwrap().into()
-    }
-
-    async fn store(&self) -> Arc<dyn ObjectStore> {
-        match self.kind {
-            "s3" => s3(&self.config).await,
-            "azure" => azure(&self.config),
-            _ => directory_at(&self.root()),
-        }
-    }
-
-    /// Every object with its content.
-    async fn objects(&self) -> Vec<(String, Vec<u8>)> {
-        let store = self.store().await;
-        let mut objects = Vec::new();
-        for object in list_all(store.as_ref(), "").await.unwrap() {
-            objects.push((object.key.to_string(), store.get(&object.key, None).await.unwrap().to_vec()));
-        }
-        objects
-    }
-
-    /// The keys of a registration, with chunks of this size.
-    fn repository(&self, chunk: &str) -> String {
-        format!("name: REPOSITORY, type: {}, settings: {{ {}, compress: \"true\", chunk_size: {chunk} }}", self.kind, self.settings)
-    }
-}
-
 /// A site whose member `events` has a mirror for the location `other`, and whose source `spare` reads the mirror.
-fn mirrored(from: &Place, to: &Place, chunk: &str) -> World {
+fn mirrored(from: &Place, to: &Place) -> World {
     let mirror = format!("objects: {}, mirrors: {{ other: {} }}", yaml(&from.config), yaml(&to.config));
-    World::with_repositories(&format!("{{ {}, {mirror} }}", from.repository(chunk)), &format!("{{ {} }}", to.repository("64mb")))
-}
-
-/// Lets the search clusters, which run as somebody else, read what was brought to a folder.
-fn open(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        fs::set_permissions(&path, fs::Permissions::from_mode(if path.is_dir() { 0o755 } else { 0o644 })).unwrap();
-        if path.is_dir() {
-            open(&path);
-        }
-    }
+    World::with_repositories(&format!("{{ {}, {mirror} }}", from.repository("5mb")), &format!("{{ {} }}", to.repository("64mb")))
 }
 
 /// An index of random bytes, which take more than one chunk.
@@ -123,9 +50,15 @@ fn copied(world: &World) -> Value {
     told["data"]["mirrors"][0]["mirror"].clone()
 }
 
+/// That a mirror holds everything of a repository but what its cluster wrote to verify it.
+fn assert_holds(mirror: &[(String, Vec<u8>)], live: &[(String, Vec<u8>)]) {
+    let missing = live.iter().find(|object| !object.0.starts_with("tests-") && !mirror.contains(object));
+    assert!(missing.is_none(), "{:?} is not in the mirror, or differs there", missing.map(|(name, _)| name));
+}
+
 /// Two points, each copied; then region A's repository is removed, and region B restores both from the mirror.
 fn comes_back_from_the_mirror(from: &Place, to: &Place) {
-    let (world, runtime) = (mirrored(from, to, "5mb"), Runtime::new().unwrap());
+    let (world, runtime) = (mirrored(from, to), Runtime::new().unwrap());
     fill(&world);
     make_noise(&world);
     let names = ["calls", "empty", "stream", "noise"].map(|name| world.of(name));
@@ -144,10 +77,7 @@ fn comes_back_from_the_mirror(from: &Place, to: &Place) {
     let (live, mirror) = runtime.block_on(async { (from.objects().await, to.objects().await) });
     let parts = mirror.iter().filter(|(name, _)| name.contains(".part")).count();
     assert!(parts >= 2, "the repository cuts large files: {parts}");
-    for (name, bytes) in live.iter().filter(|(name, _)| !name.starts_with("tests-")) {
-        let there = mirror.iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("{name} is not in the mirror"));
-        assert!(there.1 == *bytes, "{name} differs");
-    }
+    assert_holds(&mirror, &live);
     assert!(before.iter().all(|(name, _)| mirror.iter().any(|(other, _)| other == name)), "nothing goes from a mirror");
     let again = copied(&world);
     assert_eq!(again["copied"]["objects"], 0, "{again}");
@@ -159,9 +89,7 @@ fn comes_back_from_the_mirror(from: &Place, to: &Place) {
         }
     });
     assert_eq!(runtime.block_on(from.objects()), []);
-    if to.kind == "fs" {
-        open(&to.root());
-    }
+    to.open();
     let points = world.site.run(&["points", "list", "p"], 0);
     let oldest = points.split_whitespace().filter(|word| word.starts_with("p@we/")).min().unwrap().to_owned();
     world.site.run(&["restore", &oldest, "events", "--into", "spare"], 0);
@@ -192,7 +120,7 @@ fn analytics_come_back_from_mirrors_in_folders_and_in_azure() {
 fn analytics_mirrors_that_cannot_be_filled_are_told_and_points_are_copied_all_the_same() {
     let _lab = together();
     let (from, to, runtime) = (Place::directory(), Place::directory(), Runtime::new().unwrap());
-    let world = mirrored(&from, &to, "5mb");
+    let world = mirrored(&from, &to);
     fill(&world);
     // Nothing was ever captured: there is no repository yet.
     let said = world.site.run(&["copy", "--to", "other"], 3);
@@ -227,7 +155,7 @@ fn analytics_mirrors_that_cannot_be_filled_are_told_and_points_are_copied_all_th
 fn an_analytics_mirror_is_whole_whatever_snapshots_come_and_go_and_whenever_the_copy_is_killed() {
     let _lab = together();
     let (from, to) = (Place::directory(), Place::directory());
-    let world = mirrored(&from, &to, "5mb");
+    let world = mirrored(&from, &to);
     fill(&world);
     world.site.run(&["backup", "p"], 0);
     for round in 0..6 {
@@ -245,7 +173,7 @@ fn an_analytics_mirror_is_whole_whatever_snapshots_come_and_go_and_whenever_the_
         // It may give up when the repository never rests, or be killed, but never leave half of one.
         let ended = copying.wait().unwrap().code();
         assert!(matches!(ended, Some(0 | 3)) || round % 3 == 2, "{ended:?}");
-        open(&to.root());
+        to.open();
         let name = format!("{}-mirror-{round}", world.name);
         let registration = json!({"type": "fs", "settings": {"location": to.root(), "readonly": true}});
         ask(&world.b, "PUT", &format!("_snapshot/{name}?verify=false"), &registration.to_string());
@@ -277,7 +205,7 @@ fn an_analytics_repository_that_is_written_while_it_is_copied_is_copied_again_an
     let hold = {
         let (held, written) = (Arc::clone(&held), Arc::clone(&written));
         // In the middle of the objects everything waits until the repository has been written.
-        move |request| {
+        move |request: u64| {
             while request > 8 && !written.load(Ordering::SeqCst) {
                 held.store(true, Ordering::SeqCst);
                 thread::sleep(Duration::from_millis(20));
@@ -289,7 +217,7 @@ fn an_analytics_repository_that_is_written_while_it_is_copied_is_copied_again_an
     from.settings += ", max_snapshot_bytes_per_sec: 2mb";
     let (direct, proxy) = (from.config.clone(), runtime.block_on(Proxy::before(&from.config, hold)));
     from.config = proxy.through(&direct);
-    let world = mirrored(&from, &to, "5mb");
+    let world = mirrored(&from, &to);
     fill(&world);
     world.site.run(&["backup", "p"], 0);
     let snapshot = |name: &str, index: &str| {
@@ -312,7 +240,7 @@ fn an_analytics_repository_that_is_written_while_it_is_copied_is_copied_again_an
     let both = || runtime.block_on(async { (from.objects().await, to.objects().await) });
     let (live, mirror) = both();
     assert_eq!(newest(&live), newest(&mirror));
-    assert!(live.iter().filter(|(name, _)| !name.starts_with("tests-")).all(|object| mirror.contains(object)), "something is not in the mirror");
+    assert_holds(&mirror, &live);
     // One that goes on is waited for: the copy has it.
     make_noise(&world);
     snapshot("slow", "noise");
@@ -337,7 +265,7 @@ fn rules_of_the_bucket_that_would_delete_or_lock_analytics_are_told_by_the_backu
             rule.expiration(LifecycleExpiration::builder().days(30).build()).build().unwrap()
         };
         let rules = BucketLifecycleConfiguration::builder().rules(rule("thirty", "liv")).rules(rule("elsewhere", "logs/")).build().unwrap();
-        let client = crate::stores::places::s3_client(S3::SeaweedFs);
+        let client = s3_client(S3::SeaweedFs);
         client.put_bucket_lifecycle_configuration().bucket(bucket).lifecycle_configuration(rules).send().await.unwrap();
         place
     });

@@ -1,6 +1,7 @@
 //! Search clusters: what region A has is restored by region B from a repository that it only reads, and judged by searching it.
 
 mod mirrors;
+mod place;
 mod planted;
 pub mod world;
 

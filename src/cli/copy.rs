@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "Needs no key. What is there already is skipped; every object is hashed on its way.\n\n\
     Snapshot repositories of search clusters that have a mirror there are brought before the points; that needs their clusters.\n\n\
-    Exit status 3: something is missing at the source. 6: damage was found.\n\n\
+    Exit status 3: something is missing at the source, or a mirror could not be filled. 6: damage was found.\n\n\
     Example:\n  hourglass copy --to other\n  hourglass copy production@we/1:42 --to other")]
 pub struct CopyArgs {
     /// The points; without any, all that are not there yet

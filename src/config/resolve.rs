@@ -207,7 +207,10 @@ impl Resolver<'_> {
             let resolved = self.cassandra(&format!("{path}.cassandra"), cassandra);
             resolved.map(|config| SourceConfig::Cassandra(Box::new(config)))
         }));
-        given.extend(analytics.map(|analytics| self.analytics(&format!("{path}.analytics"), analytics).map(SourceConfig::Analytics)));
+        given.extend(analytics.map(|analytics| {
+            let resolved = self.analytics(&format!("{path}.analytics"), analytics);
+            resolved.map(|config| SourceConfig::Analytics(Box::new(config)))
+        }));
         if given.len() != 1 {
             self.say(path, "give exactly one kind of source: files, command, mysql, cassandra or analytics");
             return None;

@@ -56,7 +56,7 @@ pub enum SourceConfig {
     /// A MariaDB or MySQL server.
     Mysql(MysqlConfig),
     /// An Elasticsearch or OpenSearch cluster.
-    Analytics(AnalyticsConfig),
+    Analytics(Box<AnalyticsConfig>),
     /// A Cassandra cluster.
     Cassandra(Box<CassandraConfig>),
 }

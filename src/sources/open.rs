@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, MysqlSource, Source};
-use crate::config::{CassandraConfig, SourceConfig};
+use crate::config::{AnalyticsConfig, CassandraConfig, SourceConfig};
 
 /// The source that a configuration describes. Nothing is read yet.
 pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
@@ -26,7 +26,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
             })
         }
         SourceConfig::Mysql(mysql) => Arc::new(MysqlSource::new(mysql.clone())),
-        SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(analytics.clone())),
+        SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(AnalyticsConfig::clone(analytics))),
         SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(CassandraConfig::clone(cassandra))),
     }
 }

@@ -84,7 +84,7 @@ impl Resolver<'_> {
             self.say(&format!("{path}.mirrors"), "nothing can be brought there: objects has to say where the repository's objects lie");
         }
         let chunk = repository.settings.get("chunk_size");
-        if !mirrors.is_empty() && !chunk.and_then(|text| size(text)).is_some_and(|chunk| chunk <= CHUNK_MAX) {
+        if !mirrors.is_empty() && chunk.and_then(|text| size(text)).is_none_or(|chunk| chunk > CHUNK_MAX) {
             let at = if chunk.is_some() { format!("{path}.settings.chunk_size") } else { format!("{path}.mirrors") };
             self.say(
                 &at,
