@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod kubernetes;
 mod mysql;
 
 use std::{
@@ -197,7 +198,7 @@ impl Resolver<'_> {
     }
 
     fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
-        let FileSource { files, command, mysql, cassandra, analytics } = source;
+        let FileSource { files, command, mysql, cassandra, analytics, kubernetes } = source;
         let mut given = Vec::new();
         given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
         given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
@@ -207,8 +208,12 @@ impl Resolver<'_> {
             resolved.map(|config| SourceConfig::Cassandra(Box::new(config)))
         }));
         given.extend(analytics.map(|analytics| self.analytics(&format!("{path}.analytics"), analytics).map(SourceConfig::Analytics)));
+        given.extend(kubernetes.map(|kubernetes| {
+            let config = self.kubernetes(&format!("{path}.kubernetes"), kubernetes);
+            Some(SourceConfig::Kubernetes(Box::new(config)))
+        }));
         if given.len() != 1 {
-            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra or analytics");
+            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics or kubernetes");
             return None;
         }
         given.pop().flatten()
