@@ -18,7 +18,7 @@ const DEFINITION: &str = include_str!("definition.yaml");
 /// A password of the platform.
 const PLANTED: &str = "planted-Pa55w0rd-of-a-cluster";
 /// What region B says about the platform.
-const TRANSFORMS: &str = "storage_classes: { NAME-gp2: premium }, zones: { we-1: ne-1, we-2: ne-2 }, registries: { registry.we.example.com: \"registry.ne.example.com/dr\" },
+const TRANSFORMS: &str = "storage_classes: { NAME-gp2: NAME-premium }, zones: { we-1: ne-1, we-2: ne-2 }, registries: { registry.we.example.com: \"registry.ne.example.com/dr\" },
       hosts: { api.we.example.com: api.ne.example.com }, node_labels: { \"pool=gateways\": \"agentpool=apim\" }, annotations: { eks.amazonaws.com/role-arn: null },
       residue: [we.example.com, vol-0a1b], secrets: [{ secrets: \"*/registry-*\", class: mint }, { secrets: \"*/tls\", class: set, files: { key: new.key } },
       { secrets: \"*/*\", class: carry }]";
@@ -36,6 +36,7 @@ fn filled() -> World {
          name: front, uid: {owner} }}] }}, stringData: {{ key: generated }} }}"
     );
     world.fill(&owned);
+    world.b.apply(&world.of("{ apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: { name: NAME-premium }, provisioner: example.org/none, volumeBindingMode: WaitForFirstConsumer }"));
     fs::write(world.site.path("new.key"), "of-the-new-site").unwrap();
     world
 }
@@ -68,7 +69,7 @@ fn judge(world: &World) {
     let claim = get("persistentvolumeclaim", "files");
     assert_eq!(
         (&claim["spec"]["storageClassName"], &claim["status"]["phase"]),
-        (&json!("premium"), &json!("Pending")),
+        (&json!(world.of("NAME-premium")), &json!("Pending")),
         "fresh, not bound to the old volume"
     );
     assert!(b.find("persistentvolume", "", &world.of("NAME-pv")).is_none() && b.find("storageclass", "", &world.of("NAME-gp2")).is_none());
@@ -82,7 +83,7 @@ fn judge(world: &World) {
     );
     let terms = "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0/values";
     assert_eq!(pod.pointer(terms), Some(&json!(["ne-1", "ne-2"])));
-    assert_eq!(get("statefulset", "portal")["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"], "premium");
+    assert_eq!(get("statefulset", "portal")["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"], *world.of("NAME-premium"));
     let job = get("cronjob", "nightly")["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone();
     assert_eq!((&job["nodeSelector"], &job["containers"][0]["image"]), (&json!({"agentpool": "apim"}), &json!("registry.ne.example.com/dr/job")));
     assert_eq!(get("ingress", "api")["spec"]["rules"][0]["host"], "api.ne.example.com");

@@ -64,7 +64,10 @@ pub(super) async fn run(args: TreeArgs, globals: &Globals) -> Result<Report, Cli
             Shape::Stream => {}
             Shape::Tree => tree(&point, component, &path, &mut list).await?,
         }
-        output::to_stdout(&list.text);
+        // Most kinds of objects have none.
+        if list.count > 0 || !holds_objects(component) {
+            output::to_stdout(&list.text);
+        }
         found += list.count;
         components.push(json!({"name": component.name, "shape": component.shape, "bytes": component.bytes, "items": component.items,
             "digest": component.digest, "entries": list.entries}));

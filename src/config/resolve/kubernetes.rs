@@ -74,7 +74,11 @@ impl Resolver<'_> {
             secrets,
             residue: written.residue,
             residue_allowed: written.residue_allowed.into_keys().collect(),
-            ready_within: self.duration(&format!("{path}.ready_within"), written.ready_within).unwrap_or(Duration::from_secs(600)),
+            ready_within: match written.ready_within.as_deref() {
+                // Not to wait is no time either.
+                Some("0s") => Duration::ZERO,
+                _ => self.duration(&format!("{path}.ready_within"), written.ready_within).unwrap_or(Duration::from_secs(600)),
+            },
             dry_run: written.dry_run,
         }
     }

@@ -189,6 +189,14 @@ impl Api {
         serde_json::from_slice(&bytes).map_err(|error| failed(format!("understand {}", ask.path), error.into()))
     }
 
+    /// Sends a request whose answer does not matter.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn send(&self, method: &Method, ask: &Ask) -> Result<(), SourceError> {
+        self.bytes(method, ask).await.map(drop)
+    }
+
     /// One page of a list.
     ///
     /// # Errors

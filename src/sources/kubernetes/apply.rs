@@ -10,7 +10,10 @@ use std::{
 use futures::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::{JoinError, JoinSet},
+};
 
 use super::{
     api::{Api, Ask, refusal},
@@ -20,6 +23,7 @@ use super::{
     object::Line,
     plan::{Apply, Fate},
     restore::{AT_ONCE, OWNERS, RUN, Restore, in_one_line, place},
+    strip::strip,
 };
 use crate::{
     config::Existing,
@@ -82,7 +86,11 @@ pub fn sink(restore: &Arc<Restore>, component: &Component, ctx: &Context) -> Res
     let lines = Lines { batch: Arc::clone(&batch), text: Vec::new(), tasks: Arc::clone(&tasks) };
     Ok(StreamSink::new(lines, move || {
         let mut tasks = std::mem::take(&mut *locked(&tasks));
-        batch.restore.api.block(async { while tasks.join_next().await.is_some() {} });
+        batch.restore.api.block(async {
+            while let Some(done) = tasks.join_next().await {
+                batch.joined(done);
+            }
+        });
         batch.end()
     }))
 }
@@ -121,7 +129,9 @@ impl Lines {
             return Err(io::Error::other("the cluster takes no more objects"));
         }
         let mut tasks = locked(&self.tasks);
-        while tasks.try_join_next().is_some() {}
+        while let Some(done) = tasks.try_join_next() {
+            self.batch.joined(done);
+        }
         tasks.spawn_on(Arc::clone(&self.batch).take(line, permit), restore.api.handle());
         Ok(())
     }
@@ -133,6 +143,7 @@ impl Batch {
             Fate::Skip(None) => {}
             Fate::Skip(Some(note)) => locked(&self.restore.notes).push(note),
             Fate::Refuse(problem) => locked(&self.refused).push(problem),
+            Fate::Lose(problem) if self.of.custom && self.restore.planner.config.dry_run => self.unchecked(problem.subject),
             Fate::Lose(problem) => drop(locked(&self.restore.lost).insert(problem.subject, problem.what)),
             Fate::Apply(apply) => {
                 let target = self.target.as_ref().expect("without a kind nothing is applied");
@@ -140,6 +151,13 @@ impl Batch {
                     locked(&self.failed).get_or_insert(error);
                 }
             }
+        }
+    }
+
+    /// A task that ended as it should not.
+    fn joined(&self, done: Result<(), JoinError>) {
+        if let Err(error) = done {
+            locked(&self.failed).get_or_insert_with(|| usage(format!("an object of {}", self.of.name()), &error.to_string()));
         }
     }
 
@@ -167,20 +185,24 @@ impl Batch {
             return Ok(());
         };
         match refusal(&error).map(|refused| (refused.status.as_u16(), refused)) {
-            Some((404, _)) if restore.planner.config.dry_run => {
-                let what = "cannot be checked before its namespace or its definition is there".to_owned();
-                locked(&restore.notes).push(Problem { subject, what });
-            }
+            Some((404, _)) if restore.planner.config.dry_run => self.unchecked(subject),
             Some((400 | 403..=499, refused)) => drop(locked(&restore.lost).insert(subject, format!("was not taken: {refused}"))),
             _ => return Err(error),
         }
         Ok(())
     }
 
+    fn unchecked(&self, subject: String) {
+        let what = "cannot be checked before its namespace or its definition is there".to_owned();
+        locked(&self.restore.notes).push(Problem { subject, what });
+    }
+
     /// Whether every cluster has it of its own: it stays as it is there.
     fn is_everywhere(&self, path: &str) -> bool {
         let (namespace, name) = place(path);
-        self.of.kind == "Namespace" || namespace.is_some_and(|namespace| namespace.starts_with("kube-")) || name.starts_with("system:")
+        matches!(&*self.of.kind, "Namespace" | "Endpoints")
+            || namespace.is_some_and(|namespace| namespace.starts_with("kube-"))
+            || name.starts_with("system:")
     }
 
     async fn write(&self, target: &Resource, apply: &Apply, replaces: bool) -> Result<(), SourceError> {
@@ -197,15 +219,15 @@ impl Batch {
         };
         let at = target.path(namespace, name);
         let patch = ask(at.clone(), "application/apply-patch+yaml").with("force", "true");
-        let Err(error) = api.json(&Method::PATCH, &patch).await else { return Ok(()) };
+        let Err(error) = api.send(&Method::PATCH, &patch).await else { return Ok(()) };
         let Some(refused) = refusal(&error) else { return Err(error) };
         // It merges lists by keys, and old objects may have one twice.
         if refused.reason.contains("duplicate entries for key") && !replaces {
-            return api.json(&Method::POST, &ask(target.path(namespace, ""), "application/json")).await.map(drop);
+            return api.send(&Method::POST, &ask(target.path(namespace, ""), "application/json")).await;
         }
         if refused.status.as_u16() == 422 && replaces && REMADE.contains(&&*target.kind) && !restore.planner.config.dry_run {
             remove(api, &at).await?;
-            return api.json(&Method::PATCH, &patch).await.map(drop);
+            return api.send(&Method::PATCH, &patch).await;
         }
         Err(error)
     }
@@ -235,7 +257,7 @@ impl Batch {
 async fn remove(api: &Api, at: &str) -> Result<(), SourceError> {
     let Some(found) = api.find(&Ask::path(at)).await? else { return Ok(()) };
     let options = json!({"preconditions": {"uid": found["metadata"]["uid"]}, "propagationPolicy": "Background"});
-    api.json(&Method::DELETE, &Ask { body: Some(("application/json", options)), ..Ask::path(at) }).await?;
+    api.send(&Method::DELETE, &Ask { body: Some(("application/json", options)), ..Ask::path(at) }).await?;
     let began = Instant::now();
     while let Some(left) = api.find(&Ask::path(at)).await? {
         if left["metadata"]["uid"] != found["metadata"]["uid"] || began.elapsed() > GONE_WITHIN {
@@ -290,7 +312,8 @@ async fn look(restore: &Restore, target: &Resource, apply: Apply) -> Result<Opti
         None => Some(lost.unwrap_or_else(|| "is not there".to_owned())),
         // It was there before, and stays.
         Some(live) if live["metadata"]["annotations"][RUN] != *restore.run => lost,
-        Some(live) => Some(differences(&apply.object, &live).join("; ")).filter(|what| !what.is_empty()),
+        // What the new cluster has given it is no difference.
+        Some(live) => Some(differences(&apply.object, &strip(live).0).join("; ")).filter(|what| !what.is_empty()),
     };
     Ok(what.map(|what| Problem { subject, what }))
 }

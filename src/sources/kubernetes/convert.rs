@@ -2,18 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::discovery::{Discovered, Resource, list, text};
+use super::{
+    discovery::{Discovered, Resource, list, moved_to, text},
+    object::{elements_at, fields_at},
+};
 
-/// Groups that a kind has moved to.
-const MOVED: [(&str, &str, &str); 7] = [
-    ("extensions", "Deployment", "apps"),
-    ("extensions", "DaemonSet", "apps"),
-    ("extensions", "ReplicaSet", "apps"),
-    ("extensions", "NetworkPolicy", "networking.k8s.io"),
-    ("extensions", "Ingress", "networking.k8s.io"),
-    ("extensions", "PodSecurityPolicy", "policy"),
-    ("events.k8s.io", "Event", ""),
-];
 /// Kinds whose form did not change with the version.
 const SAME_FORM: [&str; 9] = [
     "CronJob",
@@ -27,10 +20,14 @@ const SAME_FORM: [&str; 9] = [
     "VolumeSnapshotClass",
 ];
 
-/// The kind of the target that takes these objects, whichever version that has.
-pub fn counterpart<'a>(of: &Resource, target: &'a Discovered) -> Option<&'a Resource> {
-    let moved = MOVED.iter().find(|(group, kind, _)| *group == of.group && *kind == of.kind).map(|(_, _, group)| *group);
-    target.find(&of.group, &of.kind).or_else(|| target.find(moved?, &of.kind))
+/// The kind of the target that takes these objects: in the version that they have, where it is served.
+pub fn counterpart(of: &Resource, target: &Discovered) -> Option<Resource> {
+    let found = target.find(&of.group, &of.kind).or_else(|| target.find(moved_to(&of.group, &of.kind)?, &of.kind));
+    let mut found = found?.clone();
+    if found.group == of.group && found.served.contains(&of.version) {
+        found.version.clone_from(&of.version);
+    }
+    Some(found)
 }
 
 /// The object in a version that the target serves.
@@ -38,7 +35,7 @@ pub fn counterpart<'a>(of: &Resource, target: &'a Discovered) -> Option<&'a Reso
 /// # Errors
 /// Why that cannot be.
 pub fn convert(mut object: Value, of: &Resource, target: &Resource) -> Result<Value, String> {
-    if of.group == target.group && target.served.contains(&of.version) {
+    if of.group == target.group && of.version == target.version {
         return Ok(object);
     }
     let known = SAME_FORM.contains(&&*of.kind)
@@ -50,7 +47,7 @@ pub fn convert(mut object: Value, of: &Resource, target: &Resource) -> Result<Va
         "CustomResourceDefinition" if target.version == "v1" => definition(&mut object),
         "HorizontalPodAutoscaler" if of.version == "v2beta2" => {}
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" if target.version == "v1" => {
-            for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+            for webhook in elements_at(&mut object, "/webhooks") {
                 if webhook["admissionReviewVersions"].is_null() {
                     webhook["admissionReviewVersions"] = json!(["v1beta1"]);
                 }
@@ -76,17 +73,14 @@ fn ingress(object: &mut Value) {
             *old = json!({"service": {"name": old["serviceName"], "port": {port: old["servicePort"]}}});
         }
     };
-    let spec = &mut object["spec"];
-    if let Some(mut default) = spec.as_object_mut().and_then(|spec| spec.remove("backend")) {
+    if let Some(mut default) = fields_at(object, "/spec").and_then(|spec| spec.remove("backend")) {
         backend(&mut default);
-        spec["defaultBackend"] = default;
+        object["spec"]["defaultBackend"] = default;
     }
-    for rule in spec["rules"].as_array_mut().into_iter().flatten() {
-        for path in rule.pointer_mut("/http/paths").and_then(Value::as_array_mut).into_iter().flatten() {
-            backend(&mut path["backend"]);
-            if path["pathType"].is_null() {
-                path["pathType"] = "ImplementationSpecific".into();
-            }
+    for path in elements_at(object, "/spec/rules").flat_map(|rule| elements_at(rule, "/http/paths")) {
+        path.get_mut("backend").into_iter().for_each(backend);
+        if path["pathType"].is_null() {
+            path["pathType"] = "ImplementationSpecific".into();
         }
     }
 }
@@ -105,7 +99,7 @@ fn definition(object: &mut Value) {
     if list(&spec["versions"]).is_empty() {
         spec["versions"] = json!([{"name": text(&version), "served": true, "storage": true}]);
     }
-    for version in spec["versions"].as_array_mut().into_iter().flatten() {
+    for version in elements_at(spec, "/versions") {
         for (key, value) in [("schema", &schema), ("subresources", &subresources), ("additionalPrinterColumns", &columns)] {
             if version[key].is_null() && !value.is_null() {
                 version[key] = value.clone();
@@ -149,7 +143,7 @@ mod tests {
             "rules": [{"host": "h", "http": {"paths": [{"path": "/", "backend": {"serviceName": "s", "servicePort": "web"}}]}}]}});
         let target = Discovered { resources: vec![resource("networking.k8s.io", "v1", "Ingress")], ..Discovered::default() };
         let of = resource("extensions", "v1beta1", "Ingress");
-        let new = convert(old, &of, counterpart(&of, &target).unwrap()).unwrap();
+        let new = convert(old, &of, &counterpart(&of, &target).unwrap()).unwrap();
         assert_eq!(new["apiVersion"], "networking.k8s.io/v1");
         assert_eq!(new["spec"]["defaultBackend"], json!({"service": {"name": "d", "port": {"number": 80}}}));
         let path = json!({"path": "/", "pathType": "ImplementationSpecific", "backend": {"service": {"name": "s", "port": {"name": "web"}}}});

@@ -100,9 +100,40 @@ pub struct Discovered {
 }
 
 impl Discovered {
+    /// Kinds that hold objects of their own and can be written. Where two groups serve the same objects, they are taken from the newer.
+    pub fn capturable(&self) -> impl Iterator<Item = &Resource> {
+        let is_twice = |of: &Resource| moved_to(&of.group, &of.kind).is_some_and(|group| self.find(group, &of.kind).is_some());
+        self.resources.iter().filter(move |resource| ["list", "create"].iter().all(|verb| resource.verbs.contains(*verb)) && !is_twice(resource))
+    }
+
+    /// Takes in what one version of a group serves; versions come in order of preference.
+    fn add(&mut self, group: &str, version: &str, resource: &Value, kind: String, namespaced: bool) {
+        let plural = text(resource.get("resource").unwrap_or(&resource["name"]));
+        // What is below an object is no object.
+        if plural.contains('/') || plural.is_empty() {
+            return;
+        }
+        if let Some(known) = self.resources.iter_mut().find(|known| known.group == group && known.plural == plural) {
+            return known.served.push(version.to_owned());
+        }
+        let (version, verbs) = (version.to_owned(), texts(&resource["verbs"]).into_iter().collect());
+        let served = vec![version.clone()];
+        self.resources.push(Resource { group: group.to_owned(), version, served, plural, kind, namespaced, custom: false, verbs });
+    }
+
     /// The kind of this group and name.
     pub fn find(&self, group: &str, kind: &str) -> Option<&Resource> {
         self.resources.iter().find(|resource| resource.group == group && resource.kind == kind)
+    }
+}
+
+/// The group that a kind has left its own for.
+pub fn moved_to(group: &str, kind: &str) -> Option<&'static str> {
+    match (group, kind) {
+        ("extensions", "Deployment" | "DaemonSet" | "ReplicaSet") => Some("apps"),
+        ("extensions", "NetworkPolicy" | "Ingress") => Some("networking.k8s.io"),
+        ("extensions", "PodSecurityPolicy") => Some("policy"),
+        _ => None,
     }
 }
 
@@ -131,42 +162,6 @@ pub async fn discover(api: &Api) -> Result<Discovered, SourceError> {
     }
     stored_versions(api, &mut found).await?;
     Ok(found)
-}
-
-/// Objects that several groups serve are taken once: from the group that is left of the two.
-const SAME: [(&str, &str); 6] = [
-    ("extensions/Deployment", "apps"),
-    ("extensions/DaemonSet", "apps"),
-    ("extensions/ReplicaSet", "apps"),
-    ("extensions/NetworkPolicy", "networking.k8s.io"),
-    ("extensions/Ingress", "networking.k8s.io"),
-    ("extensions/PodSecurityPolicy", "policy"),
-];
-
-impl Discovered {
-    /// Kinds that hold objects of their own and can be written, each once.
-    pub fn capturable(&self) -> impl Iterator<Item = &Resource> {
-        let twice = |resource: &Resource| {
-            let name = format!("{}/{}", resource.group, resource.kind);
-            SAME.iter().any(|(old, group)| *old == name && self.find(group, &resource.kind).is_some())
-        };
-        self.resources.iter().filter(move |resource| ["list", "create"].iter().all(|verb| resource.verbs.contains(*verb)) && !twice(resource))
-    }
-
-    /// Takes in what one version of a group serves; versions come in order of preference.
-    fn add(&mut self, group: &str, version: &str, resource: &Value, kind: String, namespaced: bool) {
-        let plural = text(resource.get("resource").unwrap_or(&resource["name"]));
-        // What is below an object is no object.
-        if plural.contains('/') || plural.is_empty() {
-            return;
-        }
-        if let Some(known) = self.resources.iter_mut().find(|known| known.group == group && known.plural == plural) {
-            return known.served.push(version.to_owned());
-        }
-        let (version, verbs) = (version.to_owned(), texts(&resource["verbs"]).into_iter().collect());
-        let served = vec![version.clone()];
-        self.resources.push(Resource { group: group.to_owned(), version, served, plural, kind, namespaced, custom: false, verbs });
-    }
 }
 
 fn aggregated(answer: &Value, found: &mut Discovered) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     discovery::{Resource, list},
@@ -48,20 +48,29 @@ fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256(digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
+/// The fields at a place of an object, if there are any; nothing is made there.
+pub fn fields_at<'a>(object: &'a mut Value, pointer: &str) -> Option<&'a mut Map<String, Value>> {
+    object.pointer_mut(pointer).and_then(Value::as_object_mut)
+}
+
+/// The elements at a place of an object.
+pub fn elements_at<'a>(object: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+    object.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// Takes fields away at a place of an object.
+pub fn remove_at(object: &mut Value, pointer: &str, keys: &[&str]) {
+    if let Some(fields) = fields_at(object, pointer) {
+        keys.iter().for_each(|key| drop(fields.remove(*key)));
+    }
+}
+
 /// What an object means, without what the server and time make of it.
 pub fn canonical(mut object: Value) -> Value {
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("status");
-    }
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        VOLATILE.iter().for_each(|field| drop(metadata.remove(*field)));
-        for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
-            owner.as_object_mut().map(|owner| owner.remove("uid"));
-        }
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("control-plane.alpha.kubernetes.io/leader");
-        }
-    }
+    remove_at(&mut object, "", &["status"]);
+    remove_at(&mut object, "/metadata", &VOLATILE);
+    remove_at(&mut object, "/metadata/annotations", &["control-plane.alpha.kubernetes.io/leader"]);
+    elements_at(&mut object, "/metadata/ownerReferences").for_each(|owner| remove_at(owner, "", &["uid"]));
     object
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     convert::convert,
-    discovery::Resource,
+    discovery::{Resource, list},
     object::Line,
     select::{Selection, fits_path, means},
     strip::strip,
@@ -68,22 +68,13 @@ impl Planner {
         {
             return Fate::Skip(Some(problem("has another name here, and was not applied")));
         }
-        if component == "secrets" {
-            let rule = self.config.secrets.iter().find(|rule| fits_path(&rule.secrets, &path));
-            match rule.map(|rule| (rule.class, &rule.files)) {
-                None => return Fate::Refuse(problem("has no class; say in restore.secrets of the target what becomes of it")),
-                Some((SecretClass::Drop, _)) => return Fate::Skip(Some(problem("was dropped"))),
-                Some((SecretClass::Mint, _)) => return Fate::Skip(Some(problem("has to be made anew"))),
-                Some((SecretClass::Carry, _)) => {}
-                Some((SecretClass::Set, files)) => {
-                    for (key, file) in files {
-                        match fs::read(file) {
-                            Ok(bytes) => object["data"][key] = BASE64_STANDARD.encode(bytes).into(),
-                            Err(error) => return Fate::Refuse(problem(&format!("needs {}: {error}", file.display()))),
-                        }
-                    }
-                }
-            }
+        if has_ended(&object) {
+            return Fate::Skip(Some(problem("had ended, and was not applied: it would run again")));
+        }
+        if component == "secrets"
+            && let Some(fate) = self.secret(&path, &mut object, &problem)
+        {
+            return fate;
         }
         let Some(target) = target else { return Fate::Lose(problem("the target has no such kind")) };
         let (object, owners) = strip(object);
@@ -99,6 +90,38 @@ impl Planner {
             return Fate::Refuse(problem(&format!("{field} still has {text:?} of the old site")));
         }
         Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners }))
+    }
+}
+
+impl Planner {
+    /// What becomes of a Secret that is not applied; one that is may get new values.
+    fn secret(&self, path: &str, object: &mut Value, problem: &impl Fn(&str) -> Problem) -> Option<Fate> {
+        let rule = self.config.secrets.iter().find(|rule| fits_path(&rule.secrets, path));
+        let Some(rule) = rule else {
+            return Some(Fate::Refuse(problem("has no class; say in restore.secrets of the target what becomes of it")));
+        };
+        match rule.class {
+            SecretClass::Drop => return Some(Fate::Skip(Some(problem("was dropped")))),
+            SecretClass::Mint => return Some(Fate::Skip(Some(problem("has to be made anew")))),
+            SecretClass::Carry | SecretClass::Set => {}
+        }
+        for (key, file) in &rule.files {
+            match fs::read(file) {
+                Ok(bytes) => object["data"][key] = BASE64_STANDARD.encode(bytes).into(),
+                Err(error) => return Some(Fate::Refuse(problem(&format!("needs {}: {error}", file.display())))),
+            }
+        }
+        None
+    }
+}
+
+/// Whether a job or a pod is over.
+fn has_ended(object: &Value) -> bool {
+    let status = &object["status"];
+    match object["kind"].as_str() {
+        Some("Pod") => matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")),
+        Some("Job") => list(&status["conditions"]).iter().any(|is| is["status"] == "True" && (is["type"] == "Complete" || is["type"] == "Failed")),
+        _ => false,
     }
 }
 

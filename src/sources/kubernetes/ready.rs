@@ -51,8 +51,11 @@ pub async fn waits_for(api: &Api, path: &str) -> Result<Option<String>, SourceEr
     if object["kind"] == "PersistentVolumeClaim" {
         let class = object["spec"]["storageClassName"].as_str().unwrap_or_default();
         let class = api.find(&Ask::path(format!("/apis/storage.k8s.io/v1/storageclasses/{class}"))).await?;
-        let waits = class.is_some_and(|class| class["volumeBindingMode"] == "WaitForFirstConsumer");
-        return Ok((!waits).then_some(lacking));
+        return Ok(match class {
+            Some(class) if class["volumeBindingMode"] == "WaitForFirstConsumer" => None,
+            Some(_) => Some(lacking),
+            None => Some(format!("{lacking}; there is no storage class of its name")),
+        });
     }
     Ok(Some(match pods(api, &object).await? {
         Some(reason) => format!("{lacking}; {reason}"),

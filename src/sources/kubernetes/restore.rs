@@ -96,7 +96,7 @@ impl Restore {
     pub fn begin(config: &KubernetesConfig, loading: &Loading, target: &SystemTarget) -> Result<Restore, SourceError> {
         let api = Api::connect(config)?;
         let discovered = api.block(discover(&api))?;
-        let wanted = loading.components.iter().filter_map(Resource::of).filter_map(|of| counterpart(&of, &discovered).cloned());
+        let wanted = loading.components.iter().filter_map(Resource::of).filter_map(|of| counterpart(&of, &discovered));
         let wanted: Vec<Right> = wanted.flat_map(|resource| ["get", "list", "create", "patch"].map(|verb| (verb, resource.clone()))).collect();
         if !wanted.is_empty() {
             api.block(check(&api, wanted, "a restore"))?;
@@ -135,11 +135,11 @@ impl Restore {
         loop {
             let mut discovered = self.discovered.lock().await;
             if let Some(found) = counterpart(&of, &discovered) {
-                return Ok(Some(found.clone()));
+                return Ok(Some(found));
             }
             *discovered = Arc::new(discover(&self.api).await?);
             if let Some(found) = counterpart(&of, &discovered) {
-                return Ok(Some(found.clone()));
+                return Ok(Some(found));
             }
             let defined = match discovered.find("apiextensions.k8s.io", "CustomResourceDefinition").filter(|_| of.custom) {
                 Some(definitions) => self.api.find(&Ask::path(definitions.path(None, &of.name()))).await?.is_some(),
@@ -281,7 +281,7 @@ impl Restore {
         }
         let patch = json!({"metadata": {"annotations": {OWNERS: null}, "ownerReferences": found}});
         let ask = Ask { body: Some(("application/merge-patch+json", patch)), ..Ask::path(at) };
-        self.api.json(&Method::PATCH, &ask).await?;
+        self.api.send(&Method::PATCH, &ask).await?;
         let what = || format!("has no owner any more: {} is not there", missing.join(", "));
         Ok((!missing.is_empty()).then(|| Problem { subject, what: what() }))
     }

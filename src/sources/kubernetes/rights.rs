@@ -10,8 +10,8 @@ use super::{
 };
 use crate::sources::{SourceError, SourceErrorKind};
 
-/// Rights that are named; more are counted.
-const NAMED: usize = 12;
+/// Kinds that are named; more are counted.
+const NAMED: usize = 16;
 
 /// A verb on a kind.
 pub type Right = (&'static str, Resource);
@@ -25,23 +25,25 @@ pub async fn check(api: &Api, wanted: Vec<Right>, what_for: &str) -> Result<(), 
     if is_allowed(api, "*", &everything).await? {
         return Ok(());
     }
-    let mut lacking = Vec::new();
+    let mut lacking: Vec<(String, Vec<&str>)> = Vec::new();
     for ((verb, resource), allowed) in wanted.iter().zip(join_all(wanted.iter().map(|(verb, resource)| is_allowed(api, verb, resource))).await) {
-        if !allowed? {
-            lacking.push(format!("{verb} {}", resource.name()));
+        match lacking.last_mut() {
+            _ if allowed? => {}
+            Some((name, verbs)) if *name == resource.name() => verbs.push(verb),
+            _ => lacking.push((resource.name(), vec![verb])),
         }
     }
     if lacking.is_empty() {
         return Ok(());
     }
-    let more = lacking.len().saturating_sub(NAMED);
-    lacking.truncate(NAMED);
+    let named: Vec<String> = lacking.iter().take(NAMED).map(|(name, verbs)| format!("{} {name}", verbs.join("/"))).collect();
+    let more = lacking.len() - named.len();
     let more = if more == 0 { String::new() } else { format!(", and {more} more") };
     Err(SourceError::Unfit {
         subject: format!("the account at {}", api.server),
-        why: format!("may not {}{more}, which {what_for} needs", lacking.join(", ")),
+        why: format!("may not {}{more}, which {what_for} needs", named.join(", ")),
         kind: SourceErrorKind::Denied,
-        hint: Some("give it the ClusterRole of the guide on Kubernetes, or leave the kinds out with exclude"),
+        hint: Some("give it the rights that the guide on Kubernetes names, or leave the kinds out"),
     })
 }
 

@@ -1,8 +1,11 @@
 //! What an object loses on its way into another cluster: what only the old one could know.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{object::canonical, select::fits};
+use super::{
+    object::{canonical, elements_at, fields_at, remove_at},
+    select::fits,
+};
 
 /// Annotations that bind an object to what was around it.
 const BOUND: [&str; 8] = [
@@ -21,82 +24,64 @@ const JOB: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 /// The object as it may be applied elsewhere, with the owners that it had.
 pub fn strip(object: Value) -> (Value, Vec<Value>) {
     let mut object = canonical(object);
-    let mut owners = Vec::new();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("generateName");
-        if let Some(Value::Array(was)) = metadata.remove("ownerReferences") {
-            owners = was;
-        }
-        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            BOUND.iter().for_each(|key| drop(annotations.remove(*key)));
-        }
-    }
+    let owners = fields_at(&mut object, "/metadata").and_then(|metadata| metadata.remove("ownerReferences"));
+    remove_at(&mut object, "/metadata", &["generateName"]);
+    remove_at(&mut object, "/metadata/annotations", &BOUND);
     match object["kind"].as_str().unwrap_or_default() {
         "Service" => service(&mut object),
         "Pod" => pod(&mut object),
         "Job" => job(&mut object),
-        "Secret" => secret(&mut object),
+        // The new cluster signs another one.
+        "Secret" if object["type"] == "kubernetes.io/service-account-token" => remove_at(&mut object, "/data", &["token", "ca.crt", "namespace"]),
         "ServiceAccount" => account(&mut object),
-        "PersistentVolumeClaim" => claim(&mut object),
+        // Fresh claims are filled with files; what they were once made of lies in the old site.
+        "PersistentVolumeClaim" => remove_at(&mut object, "/spec", &["volumeName", "dataSource", "dataSourceRef"]),
         "Namespace" => {
-            fields(&mut object).remove("spec");
-            if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
-                labels.remove("kubernetes.io/metadata.name");
-            }
+            remove_at(&mut object, "", &["spec"]);
+            remove_at(&mut object, "/metadata/labels", &["kubernetes.io/metadata.name"]);
         }
-        kind if kind.ends_with("WebhookConfiguration") => webhooks(&mut object),
+        kind if kind.ends_with("WebhookConfiguration") => {
+            // v1 takes no other word, and servers before it did.
+            let takes = |webhook: &Value| matches!(webhook["sideEffects"].as_str(), Some("None" | "NoneOnDryRun"));
+            elements_at(&mut object, "/webhooks").filter(|webhook| !takes(webhook)).for_each(|webhook| webhook["sideEffects"] = "None".into());
+        }
         _ => {}
     }
+    let owners = match owners {
+        Some(Value::Array(owners)) => owners,
+        _ => Vec::new(),
+    };
     (object, owners)
-}
-
-fn fields(value: &mut Value) -> &mut Map<String, Value> {
-    if !value.is_object() {
-        *value = Value::Object(Map::new());
-    }
-    value.as_object_mut().expect("it was made one")
-}
-
-fn remove(value: &mut Value, keys: &[&str]) {
-    if let Some(fields) = value.as_object_mut() {
-        keys.iter().for_each(|key| drop(fields.remove(*key)));
-    }
-}
-
-fn elements(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_array_mut().into_iter().flatten()
 }
 
 fn service(object: &mut Value) {
     // kubectl keeps what a person wrote.
     let written = object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].as_str().unwrap_or_default();
     let keeps_ports = written.contains("\"nodePort\":");
-    let spec = &mut object["spec"];
-    if spec["clusterIP"] != "None" {
-        remove(spec, &["clusterIP", "clusterIPs"]);
+    if object["spec"]["clusterIP"] != "None" {
+        remove_at(object, "/spec", &["clusterIP", "clusterIPs"]);
     }
     // In another cluster another family may come first.
-    remove(spec, &["ipFamilies", "healthCheckNodePort"]);
-    if !keeps_ports && spec["type"] != "ExternalName" {
-        elements(&mut spec["ports"]).for_each(|port| remove(port, &["nodePort"]));
+    remove_at(object, "/spec", &["ipFamilies", "healthCheckNodePort"]);
+    if !keeps_ports {
+        elements_at(object, "/spec/ports").for_each(|port| remove_at(port, "", &["nodePort"]));
     }
-    if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
+    if let Some(Value::Array(finalizers)) = object.pointer_mut("/metadata/finalizers") {
         // The new cloud's controller adds its own.
         finalizers.retain(|name| name != "service.kubernetes.io/load-balancer-cleanup");
     }
 }
 
 fn pod(object: &mut Value) {
-    let spec = &mut object["spec"];
-    remove(spec, &["nodeName", "priority", "preemptionPolicy", "ephemeralContainers"]);
-    let token = format!("{}-token-*", spec["serviceAccountName"].as_str().unwrap_or("default"));
+    remove_at(object, "/spec", &["nodeName", "priority", "preemptionPolicy", "ephemeralContainers"]);
+    let token = format!("{}-token-*", object["spec"]["serviceAccountName"].as_str().unwrap_or("default"));
     let is_token = |name: &Value| name.as_str().is_some_and(|name| fits("kube-api-access-*", name) || fits(&token, name));
-    if let Some(volumes) = spec["volumes"].as_array_mut() {
+    if let Some(Value::Array(volumes)) = object.pointer_mut("/spec/volumes") {
         volumes.retain(|volume| !is_token(&volume["name"]));
     }
-    for list in ["containers", "initContainers"] {
-        for container in elements(&mut spec[list]) {
-            if let Some(mounts) = container["volumeMounts"].as_array_mut() {
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in elements_at(object, list) {
+            if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
                 mounts.retain(|mount| !is_token(&mount["name"]));
             }
         }
@@ -104,41 +89,19 @@ fn pod(object: &mut Value) {
 }
 
 fn job(object: &mut Value) {
-    let spec = &mut object["spec"];
-    if spec["manualSelector"] != true {
-        remove(spec, &["selector"]);
+    if object["spec"]["manualSelector"] != true {
+        remove_at(object, "/spec", &["selector"]);
     }
-    remove(&mut spec["template"]["metadata"]["labels"], &JOB);
-    remove(&mut object["metadata"]["labels"], &JOB);
-}
-
-fn secret(object: &mut Value) {
-    if object["type"] == "kubernetes.io/service-account-token" {
-        // The new cluster signs another one.
-        remove(&mut object["data"], &["token", "ca.crt", "namespace"]);
-    }
+    remove_at(object, "/spec/template/metadata/labels", &JOB);
+    remove_at(object, "/metadata/labels", &JOB);
 }
 
 fn account(object: &mut Value) {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    for (list, pattern) in [("secrets", format!("{name}-token-*")), ("imagePullSecrets", String::new())] {
-        if let Some(secrets) = object[list].as_array_mut() {
+    let token = format!("{}-token-*", object["metadata"]["name"].as_str().unwrap_or_default());
+    for (list, pattern) in [("secrets", &*token), ("imagePullSecrets", "")] {
+        if let Some(Value::Array(secrets)) = object.get_mut(list) {
             // An entry without a name is refused by newer servers.
-            secrets.retain(|secret| secret["name"].as_str().is_some_and(|name| !name.is_empty() && !fits(&pattern, name)));
-        }
-    }
-}
-
-fn claim(object: &mut Value) {
-    // Fresh claims are filled with files; what they were once made of lies in the old site.
-    remove(&mut object["spec"], &["volumeName", "dataSource", "dataSourceRef"]);
-}
-
-fn webhooks(object: &mut Value) {
-    for webhook in elements(&mut object["webhooks"]) {
-        // v1 takes no other word, and servers before it did.
-        if !matches!(webhook["sideEffects"].as_str(), Some("None" | "NoneOnDryRun")) {
-            webhook["sideEffects"] = "None".into();
+            secrets.retain(|secret| secret["name"].as_str().is_some_and(|name| !name.is_empty() && !fits(pattern, name)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::select::means;
+use super::{object::elements_at, select::means};
 use crate::config::KubernetesRestore;
 
 /// Everything that changes, in the order in which it does.
@@ -55,14 +55,12 @@ impl Transform<'_> {
             object.pointer_mut(place).into_iter().for_each(rename);
         }
         match object["kind"].as_str().unwrap_or_default() {
-            "Namespace" => rename(&mut object["metadata"]["name"]),
+            "Namespace" => object.pointer_mut("/metadata/name").into_iter().for_each(rename),
             "RoleBinding" | "ClusterRoleBinding" => {
-                let subjects = object["subjects"].as_array_mut().into_iter().flatten();
-                subjects.filter_map(|subject| subject.get_mut("namespace")).for_each(rename);
+                elements_at(object, "/subjects").filter_map(|subject| subject.get_mut("namespace")).for_each(rename);
             }
             kind if kind.ends_with("WebhookConfiguration") => {
-                let webhooks = object["webhooks"].as_array_mut().into_iter().flatten();
-                webhooks.filter_map(|webhook| webhook.pointer_mut("/clientConfig/service/namespace")).for_each(rename);
+                elements_at(object, "/webhooks").filter_map(|webhook| webhook.pointer_mut("/clientConfig/service/namespace")).for_each(rename);
             }
             _ => {}
         }
@@ -219,7 +217,7 @@ mod tests {
     fn hosts_change_as_values_and_in_urls_and_not_inside_of_texts() {
         let object = json!({"a": "api.we", "b": "https://api.we:8443", "c": "see api.we", "kind": "Secret", "data": {"d": "api.we"}});
         let new = transformed(|config| config.hosts = map("api.we", "api.ne"), object);
-        assert_eq!(new, json!({"a": "api.ne", "b": "https://api.ne:8443", "c": "see api.we", "data": {"d": "api.ne"}}));
+        assert_eq!(new, json!({"a": "api.ne", "b": "https://api.ne:8443", "c": "see api.we", "kind": "Secret", "data": {"d": "api.we"}}));
     }
 
     #[test]
