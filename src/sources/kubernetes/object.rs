@@ -181,7 +181,7 @@ mod tests {
     fn the_line_and_its_digest_are_frozen() {
         let object =
             json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"namespace": "a", "name": "n", "uid": "u"}, "data": {"z": "ä\n", "b": "1"}});
-        insta::assert_snapshot!(String::from_utf8(line(&path_of(&object), object).0).unwrap());
+        insta::assert_snapshot!(String::from_utf8(line(&path_of(&object), object).0).unwrap(), @r#"{"path":"a/n","sha256":"2212c06b410503c6a4cfc00f64777a77982b0e6cdd4544b5e0d1ea3c55ff0628","object":{"apiVersion":"v1","data":{"b":"1","z":"ä\n"},"kind":"ConfigMap","metadata":{"name":"n","namespace":"a","uid":"u"}}}"#);
     }
 
     #[test]
