@@ -194,6 +194,7 @@ impl Resolver<'_> {
             let source = self.source(&path, source);
             sources.extend(parsed.zip(source));
         }
+        self.data_of_claims(&sources);
         sources
     }
 

@@ -115,7 +115,8 @@ async fn object_lines(point: &OpenedPoint, component: &SealedComponent, path: &[
         list.count += 1;
         match list.format {
             OutputFormat::Text => {
-                list.line(&format!("{:.12} {}", entry["sha256"].as_str().unwrap_or_default(), entry["path"].as_str().unwrap_or_default()))
+                let text = |key: &str| entry[key].as_str().unwrap_or_default();
+                list.line(&format!("{:.12} {}", text("sha256"), text("path")));
             }
             OutputFormat::Json => list.entries.push(entry),
         }

@@ -3,7 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::Resolver;
-use crate::config::kubernetes::{FileKubernetes, FileKubernetesRestore, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule};
+use crate::{
+    config::{
+        SourceConfig,
+        kubernetes::{FileKubernetes, FileKubernetesRestore, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule},
+    },
+    model::MemberName,
+};
 
 /// The labels that say in which zone a node is.
 const ZONE_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
@@ -80,6 +86,16 @@ impl Resolver<'_> {
                 _ => self.duration(&format!("{path}.ready_within"), written.ready_within).unwrap_or(Duration::from_secs(600)),
             },
             dry_run: written.dry_run,
+        }
+    }
+
+    /// That the files of claims are in sources that there are.
+    pub(super) fn data_of_claims(&mut self, sources: &BTreeMap<MemberName, SourceConfig>) {
+        for (name, source) in sources {
+            let SourceConfig::Kubernetes(config) = source else { continue };
+            for (claims, holder) in config.data.iter().filter(|(_, holder)| !sources.keys().any(|name| name.as_str() == **holder)) {
+                self.say(&format!("sources.{name}.kubernetes.data.{claims}"), &format!("there is no source {holder:?}"));
+            }
         }
     }
 

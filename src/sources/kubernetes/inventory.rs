@@ -58,41 +58,33 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
         list.push(Problem { subject, what });
     }
     let [nodes, pods, volumes, claims] = ["Node", "Pod", "PersistentVolume", "PersistentVolumeClaim"].map(|kind| discovered.find("", kind));
+    let inside = |object: &Value| config.namespaces.is_empty() || fits_any(&config.namespaces, &text(&object["metadata"]["namespace"]));
     if let Some(nodes) = nodes {
-        each(api, nodes, None, |node| found.node(&node)).await?;
+        each(api, Pages::new(nodes, None), |node| found.node(&node)).await?;
     }
     if let Some(pods) = pods {
-        each(api, pods, None, |pod| found.pod(&pod)).await?;
+        each(api, Pages::new(pods, None), |pod| Some(pod).filter(inside).iter().for_each(|pod| found.pod(pod))).await?;
     }
     let mut by_claim = BTreeMap::new();
     if let Some(volumes) = volumes {
-        each(api, volumes, None, |volume| drop(by_claim.insert(path_of(&json!({"metadata": volume["spec"]["claimRef"]})), volume))).await?;
+        each(api, Pages::new(volumes, None), |volume| drop(by_claim.insert(path_of(&json!({"metadata": volume["spec"]["claimRef"]})), volume)))
+            .await?;
     }
     let snapshots = snapshots(api, discovered).await?;
     if let Some(claims) = claims {
-        let inside = |claim: &Value| config.namespaces.is_empty() || fits_any(&config.namespaces, &text(&claim["metadata"]["namespace"]));
-        each(api, claims, None, |claim| {
-            if inside(&claim) {
-                found.claim(&claim, &by_claim, &snapshots, config);
-            }
+        each(api, Pages::new(claims, None), |claim| {
+            Some(claim).filter(inside).iter().for_each(|claim| found.claim(claim, &by_claim, &snapshots, config))
         })
         .await?;
     }
-    let holders = [("secret", "Secret", "owner", "helm"), ("configmap", "ConfigMap", "OWNER", "TILLER")];
-    for (storage, kind, label, owner) in holders {
+    for (storage, kind, label) in [("secret", "Secret", "owner=helm"), ("configmap", "ConfigMap", "OWNER=TILLER")] {
         let Some(resource) = discovered.find("", kind) else { continue };
-        each(api, resource, Some(METADATA_LIST), |object| {
-            if object["metadata"]["labels"][label] == owner {
-                found.release(storage, &object);
-            }
-        })
-        .await?;
+        each(api, Pages::new(resource, Some(METADATA_LIST)).labelled(label), |object| found.release(storage, &object)).await?;
     }
     Ok(found)
 }
 
-async fn each(api: &Api, resource: &Resource, accept: Option<&'static str>, mut take: impl FnMut(Value)) -> Result<(), SourceError> {
-    let mut pages = Pages::new(resource, accept);
+async fn each(api: &Api, mut pages: Pages, mut take: impl FnMut(Value)) -> Result<(), SourceError> {
     while let Some(page) = pages.next(api).await? {
         page.items.unwrap_or_default().iter().filter_map(|item| serde_json::from_str(item.get()).ok()).for_each(&mut take);
     }
@@ -105,9 +97,11 @@ async fn snapshots(api: &Api, discovered: &Discovered) -> Result<BTreeMap<String
     let kinds = [discovered.find(group, "VolumeSnapshot"), discovered.find(group, "VolumeSnapshotContent")];
     let [Some(snapshots), Some(contents)] = kinds else { return Ok(BTreeMap::new()) };
     let (mut handles, mut found) = (BTreeMap::new(), BTreeMap::<String, Map<String, Value>>::new());
-    each(api, contents, None, |content| drop(handles.insert(text(&content["metadata"]["name"]), content["status"]["snapshotHandle"].clone())))
-        .await?;
-    each(api, snapshots, None, |snapshot| {
+    each(api, Pages::new(contents, None), |content| {
+        drop(handles.insert(text(&content["metadata"]["name"]), content["status"]["snapshotHandle"].clone()))
+    })
+    .await?;
+    each(api, Pages::new(snapshots, None), |snapshot| {
         let claim = format!("{}/{}", text(&snapshot["metadata"]["namespace"]), text(&snapshot["spec"]["source"]["persistentVolumeClaimName"]));
         let handle = handles.get(&text(&snapshot["status"]["boundVolumeSnapshotContentName"])).cloned().unwrap_or_default();
         found.entry(claim).or_default().insert(text(&snapshot["metadata"]["name"]), handle);

@@ -29,6 +29,7 @@ const PAGE: usize = 500;
 pub struct Pages {
     path: String,
     accept: Option<&'static str>,
+    labels: Option<&'static str>,
     limit: usize,
     /// Absent before the first page; empty after the last.
     more: Option<String>,
@@ -41,7 +42,12 @@ pub struct Pages {
 impl Pages {
     /// Before the first page; of metadata alone or of whole objects.
     pub fn new(resource: &Resource, accept: Option<&'static str>) -> Pages {
-        Pages { path: resource.path(None, ""), accept, limit: PAGE, more: None, version: String::new(), is_torn: false }
+        Pages { path: resource.path(None, ""), accept, labels: None, limit: PAGE, more: None, version: String::new(), is_torn: false }
+    }
+
+    /// Only of objects with this label.
+    pub fn labelled(self, label: &'static str) -> Pages {
+        Pages { labels: Some(label), ..self }
     }
 
     /// The next page; `None` after the last.
@@ -52,6 +58,9 @@ impl Pages {
         while self.more.as_deref() != Some("") {
             let mut ask = Ask::path(&*self.path).with("limit", self.limit.to_string());
             ask.accept = self.accept;
+            if let Some(labels) = self.labels {
+                ask = ask.with("labelSelector", labels);
+            }
             if let Some(more) = &self.more {
                 ask = ask.with("continue", more);
             }
