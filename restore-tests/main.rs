@@ -7,6 +7,7 @@ mod cassandra;
 mod churn;
 mod cli;
 mod clouds;
+mod cluster;
 mod concurrent;
 mod crash;
 mod damage;

@@ -1,7 +1,7 @@
 # Installed tools, kept outside the clone. Sourced by restore-tests/run.
 #
-# A tool's folder is named by what it is made of: the text of its install function and the kind of machine. Changing a
-# version in that function therefore installs anew, and nothing is ever updated in place.
+# A tool's folder is named by what it is made of: the text of its install function, the folder lab/NAME if there is one, and the kind
+# of machine. Changing a version there therefore installs anew, and nothing is ever updated in place.
 
 cache="${HOURGLASS_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/hourglass}"
 mkdir -p "$cache"
@@ -9,7 +9,11 @@ mkdir -p "$cache"
 # tool NAME: where NAME is, or will be, installed.
 tool() {
     local key
-    key=$({ declare -f "$1_install"; uname -m; } | sha256sum)
+    key=$({
+        declare -f "$1_install"
+        uname -m
+        [ ! -d "restore-tests/lab/$1" ] || find "restore-tests/lab/$1" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs --null sha256sum
+    } | sha256sum)
     echo "$cache/$1-${key:0:16}"
 }
 

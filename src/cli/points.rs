@@ -3,6 +3,7 @@
 mod components;
 mod diff;
 mod listing;
+mod objects;
 mod tree;
 
 use std::collections::BTreeMap;

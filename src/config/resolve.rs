@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod kubernetes;
 mod mysql;
 
 use std::{
@@ -194,11 +195,12 @@ impl Resolver<'_> {
             let source = self.source(&path, source);
             sources.extend(parsed.zip(source));
         }
+        self.data_of_claims(&sources);
         sources
     }
 
     fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
-        let FileSource { files, command, mysql, cassandra, analytics } = source;
+        let FileSource { files, command, mysql, cassandra, analytics, kubernetes } = source;
         let mut given = Vec::new();
         given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
         given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
@@ -211,8 +213,12 @@ impl Resolver<'_> {
             let resolved = self.analytics(&format!("{path}.analytics"), analytics);
             resolved.map(|config| SourceConfig::Analytics(Box::new(config)))
         }));
+        given.extend(kubernetes.map(|kubernetes| {
+            let config = self.kubernetes(&format!("{path}.kubernetes"), kubernetes);
+            Some(SourceConfig::Kubernetes(Box::new(config)))
+        }));
         if given.len() != 1 {
-            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra or analytics");
+            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics or kubernetes");
             return None;
         }
         given.pop().flatten()

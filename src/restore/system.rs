@@ -135,6 +135,11 @@ impl Restoring<'_> {
 
     /// What differs between the target and the point, and whether everything was compared.
     async fn compare(&self, chosen: &[Numbered<'_>]) -> Result<(Vec<Problem>, bool), RestoreError> {
+        if self.source.compares_alone() {
+            let all = stream::iter(chosen).map(|(_, sealed)| self.differences(sealed));
+            let found: Vec<Vec<Problem>> = all.buffer_unordered(self.lanes).try_collect().await?;
+            return Ok((limited(found.into_iter().flatten().collect()), true));
+        }
         let with_rows = chosen.iter().filter_map(|(_, component)| Some((*component, component.rows?)));
         let checks = stream::iter(with_rows).map(|(sealed, saved)| async move {
             let component = sealed.component();
@@ -152,13 +157,7 @@ impl Restoring<'_> {
         });
         let checked: Vec<(Vec<Problem>, bool)> = checks.buffer_unordered(self.lanes).try_collect().await?;
         let compared = !checked.is_empty() && checked.iter().all(|(_, compared)| *compared);
-        let mut differences: Vec<Problem> = checked.into_iter().flat_map(|(differences, _)| differences).collect();
-        if differences.len() > DIFFERENCES_MAX {
-            let what = format!("{} further differences", differences.len() - DIFFERENCES_MAX);
-            differences.truncate(DIFFERENCES_MAX);
-            differences.push(Problem { subject: "the member".to_owned(), what });
-        }
-        Ok((differences, compared))
+        Ok((limited(checked.into_iter().flat_map(|(differences, _)| differences).collect()), compared))
     }
 
     /// Reads the component once more from the repository and lets the source say which rows differ.
@@ -173,4 +172,14 @@ impl Restoring<'_> {
         let (found, _read) = tokio::join!(finding, reading);
         found
     }
+}
+
+/// As many differences as are named, and how many more there are.
+fn limited(mut differences: Vec<Problem>) -> Vec<Problem> {
+    if differences.len() > DIFFERENCES_MAX {
+        let what = format!("{} further differences", differences.len() - DIFFERENCES_MAX);
+        differences.truncate(DIFFERENCES_MAX);
+        differences.push(Problem { subject: "the member".to_owned(), what });
+    }
+    differences
 }

@@ -1,4 +1,4 @@
-//! The systems that are read, and the targets that are written: files, commands, databases, search clusters.
+//! The systems that are read, and the targets that are written: files, commands, databases, search clusters, Kubernetes clusters.
 //!
 //! A source offers components; each is a tree of entries or a stream of bytes. It knows nothing of chunks, packs or stores.
 //! All of this blocks: callers run it on blocking threads.
@@ -9,6 +9,7 @@ pub mod command;
 pub mod entry;
 pub mod error;
 pub mod files;
+pub mod kubernetes;
 pub mod mysql;
 mod open;
 pub mod rows;
@@ -29,6 +30,7 @@ pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};
 pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
+pub use kubernetes::KubernetesSource;
 pub use mysql::MysqlSource;
 pub use open::{describe, open};
 pub use rows::{RowDigest, RowDigester, RowKey};
@@ -239,6 +241,11 @@ pub trait Source: Send + Sync + Debug {
     /// When they cannot be read.
     fn read_back(&self, _component: &Component, _ctx: &Context) -> Result<Option<RowDigest>, SourceError> {
         Ok(None)
+    }
+
+    /// Whether [`Source::differences`] alone says how what was restored compares: for what a restore changes on purpose.
+    fn compares_alone(&self) -> bool {
+        false
     }
 
     /// Finds what differs between a component as it was saved, read from `saved`, and as the target holds it: one problem per row, with its

@@ -18,14 +18,19 @@ pub(super) async fn components(repo: &Repo, point: &CatalogPoint<'_>, globals: &
         return Ok(None);
     }
     let opened = restore::open(repo, point.name.clone(), point.point.clone(), &repo.operator()?, &globals.context()).await?;
-    let (mut rows, mut data) = (Vec::new(), Vec::new());
+    let (mut rows, mut data, mut notes) = (Vec::new(), Vec::new(), String::new());
     for member in &opened.sealed.members {
         for component in &member.components {
             let size = ByteCount(component.bytes).to_string();
             rows.push(vec![member.name.to_string(), component.name.clone(), size, component.items.to_string(), component.digest.to_string()]);
             data.push(json!({"member": member.name, "component": component.name, "shape": component.shape, "bytes": component.bytes,
-                "items": component.items, "digest": component.digest, "source": member.source, "problems": member.problems}));
+                "items": component.items, "digest": component.digest, "source": member.source, "problems": member.problems,
+                "notes": member.notes}));
+        }
+        for note in &member.notes {
+            notes += &format!("{}: note: {} {}\n", member.name, note.subject, note.what);
         }
     }
-    Ok(Some((table(&["MEMBER", "COMPONENT", "SIZE", "ITEMS", "DIGEST"], &rows), Value::from(data))))
+    let text = table(&["MEMBER", "COMPONENT", "SIZE", "ITEMS", "DIGEST"], &rows);
+    Ok(Some((text + &notes, Value::from(data))))
 }

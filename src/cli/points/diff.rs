@@ -7,10 +7,13 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::listing::{Listing, open};
+use super::{
+    listing::{Listing, open},
+    objects::{self, holds_objects},
+};
 use crate::{
     cli::{CliError, Globals, OutputFormat, Report, output},
-    model::{ByteCount, MemberName, RecoveryPointId},
+    model::{ByteCount, Context, MemberName, RecoveryPointId},
     repository::sealed::{SealedComponent, SealedMember},
     restore::opened::OpenedPoint,
     sources::{EntryKind, Shape, TreeEntry},
@@ -18,11 +21,10 @@ use crate::{
 
 /// Say what differs between two points
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_long_help = "`+` was added, `-` was removed, `~` was changed, and in what. Streams are compared by their digests. Needs an operator key.\n\n\
+#[command(after_long_help = "`+` was added, `-` was removed, `~` was changed, and in what. Streams are compared by their digests, and objects of \
+    Kubernetes field by field. Needs an operator key.\n\n\
     Example:\n  hourglass points diff production@we/1:41 production@we/1:42\n  \
-    hourglass points diff production@we/1:41 production@we/1:42 --member events"
-)]
+    hourglass points diff production@we/1:41 production@we/1:42 --member events")]
 pub struct DiffArgs {
     /// The earlier point
     pub one: RecoveryPointId,
@@ -36,7 +38,7 @@ pub struct DiffArgs {
 /// What became of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Change {
+pub(super) enum Change {
     Added,
     Removed,
     Changed,
@@ -53,7 +55,7 @@ struct Difference {
     path: Option<EntryPath>,
     /// In what it changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    what: Vec<&'static str>,
+    what: Vec<String>,
     size: [Option<ByteCount>; 2],
 }
 
@@ -69,6 +71,10 @@ struct EntryPath {
 }
 
 impl EntryPath {
+    fn of_object(component: &str, path: String) -> EntryPath {
+        EntryPath { display: format!("{component} {path}"), path: Some(path), path_base64: None }
+    }
+
     fn of(entry: &TreeEntry) -> EntryPath {
         let path = String::from_utf8(entry.path.clone()).ok();
         let path_base64 = path.is_none().then(|| BASE64_STANDARD.encode(&entry.path));
@@ -104,7 +110,7 @@ pub(super) async fn run(args: DiffArgs, globals: &Globals) -> Result<Report, Cli
         let components = |point: &'_ OpenedPoint| point.member(&name).map(component_names).unwrap_or_default();
         for component in components(&one).union(&components(&other)) {
             let sides = (one.component(&name, component).ok(), other.component(&name, component).ok());
-            compare(&name, (&one, &other), sides, &mut found).await?;
+            compare(&name, (&one, &other), sides, &mut found, &ctx).await?;
         }
     }
     let [added, removed, changed] = found.counts;
@@ -123,7 +129,13 @@ fn component_names(member: &SealedMember) -> BTreeSet<String> {
 
 type Sides<'a> = (Option<&'a SealedComponent>, Option<&'a SealedComponent>);
 
-async fn compare(member: &MemberName, points: (&OpenedPoint, &OpenedPoint), sides: Sides<'_>, found: &mut Found) -> Result<(), CliError> {
+async fn compare(
+    member: &MemberName,
+    points: (&OpenedPoint, &OpenedPoint),
+    sides: Sides<'_>,
+    found: &mut Found,
+    ctx: &Context,
+) -> Result<(), CliError> {
     let whole = |change, component: &SealedComponent, what, size| Difference {
         change,
         member: member.clone(),
@@ -134,11 +146,20 @@ async fn compare(member: &MemberName, points: (&OpenedPoint, &OpenedPoint), side
     };
     match sides {
         (Some(one), Some(other)) if one.digest == other.digest && one.shape == other.shape => found.same += other.items,
+        (one, other) if [one, other].into_iter().flatten().all(holds_objects) => {
+            let named = one.or(other).map_or("", |component| &*component.name);
+            let compared = objects::compare(one.map(|one| (points.0, one)), other.map(|other| (points.1, other)), ctx).await?;
+            found.same += compared.same;
+            for (path, (change, what)) in compared.differing {
+                let path = Some(EntryPath::of_object(named, path));
+                found.add(Difference { change, member: member.clone(), component: named.to_owned(), path, what, size: [None, None] });
+            }
+        }
         (Some(one), Some(other)) if one.shape == Shape::Tree && other.shape == Shape::Tree => {
             merge(member, &one.name, Listing::new(points.0, one), Listing::new(points.1, other), found).await?;
         }
         (Some(one), Some(other)) => {
-            let what = vec![if one.shape == other.shape { "content" } else { "shape" }];
+            let what = vec![if one.shape == other.shape { "content" } else { "shape" }.to_owned()];
             found.add(whole(Change::Changed, other, what, [Some(ByteCount(one.bytes)), Some(ByteCount(other.bytes))]));
         }
         (Some(one), None) => found.add(whole(Change::Removed, one, Vec::new(), [Some(ByteCount(one.bytes)), None])),
@@ -164,7 +185,7 @@ async fn merge(member: &MemberName, component: &str, mut one: Listing<'_>, mut o
         let (change, what) = match (&was, &is) {
             (None, _) => (Change::Added, Vec::new()),
             (_, None) => (Change::Removed, Vec::new()),
-            (Some(was), Some(is)) => (Change::Changed, changes(was, is)),
+            (Some(was), Some(is)) => (Change::Changed, changes(was, is).into_iter().map(str::to_owned).collect()),
         };
         if change == Change::Changed && what.is_empty() {
             found.same += 1;

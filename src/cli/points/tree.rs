@@ -5,19 +5,22 @@ use std::{os::unix::ffi::OsStrExt, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::listing::{Listing, open};
+use super::{
+    listing::{Listing, open},
+    objects::{self, holds_objects},
+};
 use crate::{
     cli::{CliError, ExitCode, Globals, OutputFormat, Report, output},
-    model::{ByteCount, MemberName, RecoveryPointId, Timestamp},
+    model::{ByteCount, Context, MemberName, RecoveryPointId, Timestamp},
     repository::sealed::SealedComponent,
     restore::opened::OpenedPoint,
-    sources::{EntryKind, FileTime, Shape, TreeEntry, display_path},
+    sources::{EntryKind, FileTime, Shape, TreeEntry, display_path, kubernetes::Line},
 };
 
 /// Text is printed when this much of it has come together.
 const PRINT_AT: usize = 64 << 10;
 
-/// List the files of a member, without restoring it
+/// List the files or objects of a member, without restoring it
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "Mode, size, time of the last change (UTC), path. Needs an operator key.\n\nExample:\n  \
     hourglass points tree production@we/1:42 events\n  hourglass points tree production@we/1:42 events 2026/11 --output json")]
@@ -56,11 +59,15 @@ pub(super) async fn run(args: TreeArgs, globals: &Globals) -> Result<Report, Cli
             list.text = format!("{}:\n", component.name);
         }
         match component.shape {
+            Shape::Stream if holds_objects(component) => object_lines(&point, component, &path, &mut list, &ctx).await?,
             Shape::Stream if path.is_empty() => list.stream(component),
             Shape::Stream => {}
             Shape::Tree => tree(&point, component, &path, &mut list).await?,
         }
-        output::to_stdout(&list.text);
+        // Most kinds of objects have none.
+        if list.count > 0 || !holds_objects(component) {
+            output::to_stdout(&list.text);
+        }
         found += list.count;
         components.push(json!({"name": component.name, "shape": component.shape, "bytes": component.bytes, "items": component.items,
             "digest": component.digest, "entries": list.entries}));
@@ -89,6 +96,29 @@ async fn tree(point: &OpenedPoint, component: &SealedComponent, path: &[u8], lis
             list.entry(&entry);
         } else if entry.path > end {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// Objects whose path is this one, or begins with it.
+async fn object_lines(point: &OpenedPoint, component: &SealedComponent, path: &[u8], list: &mut List, ctx: &Context) -> Result<(), CliError> {
+    let prefix = path.to_vec();
+    let found = Vec::new();
+    let take = move |found: &mut Vec<Value>, line: Line, _: usize| {
+        let rest = line.path.as_bytes().strip_prefix(&*prefix);
+        if prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/') {
+            found.push(json!({"path": line.path, "sha256": line.sha256}));
+        }
+    };
+    for entry in objects::each((point, component), found, take, ctx).await? {
+        list.count += 1;
+        match list.format {
+            OutputFormat::Text => {
+                let text = |key: &str| entry[key].as_str().unwrap_or_default();
+                list.line(&format!("{:.12} {}", text("sha256"), text("path")));
+            }
+            OutputFormat::Json => list.entries.push(entry),
         }
     }
     Ok(())

@@ -1,0 +1,61 @@
+//! docs/how-to/kubernetes.md as it stands there.
+
+use std::fs;
+
+use super::world::{Plane, World};
+use crate::{
+    docs::{of_page, run},
+    lab::{require, together},
+};
+
+const PAGE: &str = "docs/how-to/kubernetes.md";
+
+/// A kubeconfig for an account of its own in region A, with nothing but this manifest's role.
+pub fn account(world: &World, role: &str) -> Plane {
+    let name = &*world.name;
+    world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME-accounts } }");
+    world.fill("{ apiVersion: v1, kind: ServiceAccount, metadata: { name: reader, namespace: NAME-accounts } }");
+    world.a.apply(&role.replace("hourglass-capture", name));
+    let binding = "{ apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: { name: NAME }, \
+        roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: NAME }, \
+        subjects: [{ kind: ServiceAccount, name: reader, namespace: NAME-accounts }] }";
+    world.fill(binding);
+    let token = world.a.run(&["create", "token", "reader", "--namespace", &format!("{name}-accounts")]);
+    let text = fs::read_to_string(&world.a.kubeconfig).unwrap();
+    let user = text.find("\nusers:").unwrap_or_else(|| panic!("{text}"));
+    let after = text[user + 1..].split_once('\n').unwrap().1;
+    let next = after.lines().take_while(|line| line.starts_with([' ', '-'])).map(|line| line.len() + 1).sum::<usize>();
+    let kubeconfig = world.site.path("reader.kubeconfig");
+    let own = world.a.run(&["config", "view", "--minify", "--output=jsonpath={.users[0].name}"]);
+    let users = format!("\nusers:\n- name: {own}\n  user: {{ token: {:?} }}\n", token.trim());
+    fs::write(&kubeconfig, format!("{}{users}{}", &text[..user], &after[next..])).unwrap();
+    Plane { kubeconfig }
+}
+
+/// The role of the page for captures.
+pub fn capture_role() -> String {
+    of_page(PAGE, "The account", "manifest").concat()
+}
+
+#[test]
+fn the_commands_of_the_kubernetes_guide_work_as_written() {
+    let _lab = together();
+    let world = World::new("optional_groups: []", "");
+    world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: apic-NAME } }");
+    let claim = "{ apiVersion: v1, kind: PersistentVolumeClaim, metadata: { name: cache-1, namespace: apic-NAME }, \
+        spec: { storageClassName: gp2, accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Gi } } } }";
+    world.fill(claim);
+    world.fill("{ apiVersion: v1, kind: Secret, metadata: { name: password, namespace: apic-NAME }, stringData: { word: planted } }");
+    world.b.apply("{ apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: { name: managed-premium }, provisioner: example.org/none, volumeBindingMode: WaitForFirstConsumer }");
+    let home = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
+    fs::copy(account(&world, &capture_role()).kubeconfig, home.path().join("cluster.kubeconfig")).unwrap();
+    fs::copy(&world.b.kubeconfig, home.path().join("spare.kubeconfig")).unwrap();
+    let yaml = of_page(PAGE, "Three commands", "yaml").concat().replace("[\"apic*\"]", &format!("[\"apic-{}\"]", world.name));
+    let said = run(home.path(), &format!("hourglass init --directory store\ncat >> hourglass.yaml <<'END'\n{yaml}END\nhourglass keys prove\n"));
+    assert!(!said.contains("error"), "{said}");
+    let said = run(home.path(), &of_page(PAGE, "Three commands", "sh").concat().replace("'_cluster/*/apic-*'", ""));
+    assert!(said.contains("is complete") && said.contains("found equal to what was saved"), "{said}");
+    let claim = world.b.get("pvc", &world.of("apic-NAME"), "cache-1");
+    assert_eq!(claim["spec"]["storageClassName"], "managed-premium");
+    world.b.get("secret", &world.of("apic-NAME"), "password");
+}

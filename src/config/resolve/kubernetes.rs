@@ -1,0 +1,109 @@
+//! The part of a configuration that names a Kubernetes cluster.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Resolver;
+use crate::{
+    config::{
+        SourceConfig,
+        kubernetes::{FileKubernetes, FileKubernetesRestore, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule},
+    },
+    model::MemberName,
+};
+
+/// The labels that say in which zone a node is.
+const ZONE_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
+
+impl Resolver<'_> {
+    /// Resolves what stands at `path`.
+    pub(super) fn kubernetes(&mut self, path: &str, written: FileKubernetes) -> KubernetesConfig {
+        if written.kubeconfig.is_none() && written.context.is_some() {
+            self.say(&format!("{path}.context"), "it belongs to a kubeconfig, and there is none");
+        }
+        let restore = self.kubernetes_restore(&format!("{path}.restore"), written.restore.unwrap_or_default());
+        let no_data = written.no_data.iter().map(|pattern| ("no_data", pattern));
+        for (key, pattern) in written.data.keys().map(|pattern| ("data", pattern)).chain(no_data) {
+            self.pattern(&format!("{path}.{key}"), pattern, 2);
+        }
+        for pattern in &written.exclude {
+            self.pattern(&format!("{path}.exclude"), pattern, 3);
+        }
+        KubernetesConfig {
+            kubeconfig: written.kubeconfig.map(|file| self.path(file)),
+            context: written.context,
+            namespaces: written.namespaces,
+            exclude: written.exclude,
+            optional_groups: written.optional_groups.unwrap_or_else(|| vec!["metrics.k8s.io".to_owned(), "*.metrics.k8s.io".to_owned()]),
+            data: written.data,
+            no_data: written.no_data,
+            restore,
+        }
+    }
+
+    fn kubernetes_restore(&mut self, path: &str, written: FileKubernetesRestore) -> KubernetesRestore {
+        let label = |text: &str| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut node_labels = BTreeMap::new();
+        for (old, new) in &written.node_labels {
+            match label(old).zip(label(new)) {
+                Some((old, new)) => drop(node_labels.insert(old, new)),
+                None => self.say(&format!("{path}.node_labels"), &format!("{old:?}: {new:?} is not KEY=VALUE: KEY=VALUE")),
+            }
+        }
+        for (old, new) in &written.zones {
+            node_labels.extend(ZONE_LABELS.map(|key| ((key.to_owned(), old.clone()), (ZONE_LABELS[0].to_owned(), new.clone()))));
+        }
+        let keyed = written.replicas.keys().map(|pattern| ("replicas", pattern));
+        for (key, pattern) in keyed.chain(written.residue_allowed.keys().map(|pattern| ("residue_allowed", pattern))) {
+            self.pattern(&format!("{path}.{key}"), pattern, 3);
+        }
+        for text in written.residue.iter().filter(|text| text.is_empty()) {
+            self.say(&format!("{path}.residue"), &format!("{text:?} is everywhere"));
+        }
+        let mut secrets = Vec::new();
+        for (at, rule) in written.secrets.into_iter().enumerate() {
+            let at = format!("{path}.secrets.{at}");
+            self.pattern(&format!("{at}.secrets"), &rule.secrets, 2);
+            if (rule.class == SecretClass::Set) == rule.files.is_empty() {
+                self.say(&at, "files belong to the class set, and only to it");
+            }
+            let files = rule.files.into_iter().map(|(key, file)| (key, self.path(file))).collect();
+            secrets.push(SecretRule { secrets: rule.secrets, class: rule.class, files });
+        }
+        KubernetesRestore {
+            existing: written.existing,
+            storage_classes: written.storage_classes,
+            registries: written.registries,
+            hosts: written.hosts,
+            node_labels,
+            annotations: written.annotations,
+            replicas: written.replicas,
+            secrets,
+            residue: written.residue,
+            residue_allowed: written.residue_allowed.into_keys().collect(),
+            ready_within: match written.ready_within.as_deref() {
+                // Not to wait is no time either.
+                Some("0s") => Duration::ZERO,
+                _ => self.duration(&format!("{path}.ready_within"), written.ready_within).unwrap_or(Duration::from_secs(600)),
+            },
+            dry_run: written.dry_run,
+        }
+    }
+
+    /// That the files of claims are in sources that there are.
+    pub(super) fn data_of_claims(&mut self, sources: &BTreeMap<MemberName, SourceConfig>) {
+        for (name, source) in sources {
+            let SourceConfig::Kubernetes(config) = source else { continue };
+            for (claims, holder) in config.data.iter().filter(|(_, holder)| !sources.keys().any(|name| name.as_str() == **holder)) {
+                self.say(&format!("sources.{name}.kubernetes.data.{claims}"), &format!("there is no source {holder:?}"));
+            }
+        }
+    }
+
+    /// That a pattern has `words` words.
+    fn pattern(&mut self, path: &str, pattern: &str, words: usize) {
+        if pattern.split('/').count() != words || pattern.split('/').any(str::is_empty) {
+            let form = if words == 2 { "NAMESPACE/NAME" } else { "NAMESPACE/KIND/NAME" };
+            self.say(path, &format!("{pattern:?} is not like {form}, where * stands for any text"));
+        }
+    }
+}
