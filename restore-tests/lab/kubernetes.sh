@@ -53,7 +53,7 @@ images_make() {
     local command items=(dir:/bin dir:/etc dir:/tmp:1777)
     printf 'root:x:0:0:root:/:/bin/sh\n' >"$lab/passwd"
     items+=("$lab/passwd:/etc/passwd:644" "$HOURGLASS_LAB_CONTAINERS/bin/busybox:/bin/busybox" "$HOURGLASS_LAB_KUBERNETES/lab-app:/bin/lab-app")
-    for command in $("$HOURGLASS_LAB_CONTAINERS/bin/busybox" --list); do items+=("link:busybox:/bin/$command"); done
+    for command in $("$HOURGLASS_LAB_CONTAINERS/bin/busybox" --list | grep --invert-match --line-regexp busybox); do items+=("link:busybox:/bin/$command"); done
     restore-tests/lab/image "$lab/images/app" app '["/bin/lab-app", "serve"]' "${items[@]}"
     restore-tests/lab/image "$lab/images/pause" pause '["/lab-app", "sleep"]' "$HOURGLASS_LAB_KUBERNETES/lab-app:/lab-app"
     restore-tests/lab/image "$lab/images/hook" hook '["/lab-hook", "/tls/tls.crt", "/tls/tls.key", ":8443"]' "$HOURGLASS_LAB_KUBERNETES/lab-hook:/lab-hook"

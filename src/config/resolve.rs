@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod images;
 mod kubernetes;
 mod mysql;
 
@@ -200,7 +201,7 @@ impl Resolver<'_> {
     }
 
     fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
-        let FileSource { files, command, mysql, cassandra, analytics, kubernetes } = source;
+        let FileSource { files, command, mysql, cassandra, analytics, kubernetes, images } = source;
         let mut given = Vec::new();
         given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
         given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
@@ -217,8 +218,9 @@ impl Resolver<'_> {
             let config = self.kubernetes(&format!("{path}.kubernetes"), kubernetes);
             Some(SourceConfig::Kubernetes(Box::new(config)))
         }));
+        given.extend(images.map(|images| self.images(&format!("{path}.images"), images).map(SourceConfig::Images)));
         if given.len() != 1 {
-            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics or kubernetes");
+            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics, kubernetes or images");
             return None;
         }
         given.pop().flatten()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
+use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -61,6 +61,8 @@ pub enum SourceConfig {
     Cassandra(Box<CassandraConfig>),
     /// A Kubernetes cluster.
     Kubernetes(Box<KubernetesConfig>),
+    /// Container images and charts.
+    Images(ImagesConfig),
 }
 
 /// A directory tree.

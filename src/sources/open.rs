@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, KubernetesSource, MysqlSource, Source};
+use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, ImagesSource, KubernetesSource, MysqlSource, Source};
 use crate::config::{AnalyticsConfig, CassandraConfig, KubernetesConfig, SourceConfig};
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -27,6 +27,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
         }
         SourceConfig::Mysql(mysql) => Arc::new(MysqlSource::new(mysql.clone())),
         SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(AnalyticsConfig::clone(analytics))),
+        SourceConfig::Images(images) => Arc::new(ImagesSource::new(images.clone())),
         SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(CassandraConfig::clone(cassandra))),
         SourceConfig::Kubernetes(kubernetes) => Arc::new(KubernetesSource::new(KubernetesConfig::clone(kubernetes))),
     }
@@ -46,6 +47,7 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
             ("repository_type", analytics.repository_kind.clone()),
             ("repository_settings", serde_json::to_string(&analytics.repository_settings).expect("names and texts are plain data")),
         ],
+        SourceConfig::Images(images) => vec![("references", images.references.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))],
         SourceConfig::Cassandra(cassandra) => vec![("contact_points", words(&cassandra.contact_points)), ("port", cassandra.port.to_string())],
         SourceConfig::Kubernetes(kubernetes) => vec![
             ("kubeconfig", kubernetes.kubeconfig.as_ref().map_or_else(|| "of the pod".to_owned(), |file| file.display().to_string())),
