@@ -45,18 +45,19 @@ def make(session, keyspace):
     session.execute(f"CREATE TABLE {keyspace}.t {TABLE}")
 
 
-def row(number):
+def row(number, wide):
     words = [WORDS[(number * 7 + n * n) % len(WORDS)] for n in range(12)]
     text = f"{' '.join(words)} {number * 2654435761 % 2**32:08x} {number * 40503 % 2**20:05x}"
     life = 30 * 86400 if number % 4 == 0 else 0
-    return (f"partition-{number // 20}", number % 20, text, number, {"a": number % 100, "b": 7}, 1_700_000_000_000 + number, 1_600_000_000_000_000 + number, life)
+    place = ("partition", number) if wide else (f"partition-{number // 20}", number % 20)
+    return (*place, text, number, {"a": number % 100, "b": 7}, 1_700_000_000_000 + number, 1_600_000_000_000_000 + number, life)
 
 
-def fill(session, rows):
+def fill(session, rows, wide):
     make(session, "race")
     insert = session.prepare(f"INSERT INTO race.t ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?")
     for first in range(0, rows, 10_000):
-        waiting = [row(number) for number in range(first, min(first + 10_000, rows))]
+        waiting = [row(number, wide) for number in range(first, min(first + 10_000, rows))]
         # A node that is busy may be late with some.
         for _ in range(20):
             ended = execute_concurrent_with_args(session, insert, waiting, concurrency=100, raise_on_first_error=False)
@@ -139,14 +140,16 @@ def main():
     parser = argparse.ArgumentParser(prog="restore-tests/bench cassandra")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--wide", action="store_true", help="all rows in one partition, and only hourglass, for its memory")
     given = parser.parse_args()
     session = connect()
-    fill(session, given.rows)
+    fill(session, given.rows, given.wide)
     tools = {"hourglass": hourglass, "dsbulk 1.10.0": dsbulk, "cqlsh 6.2.2 COPY": cqlsh}
+    tools = dict(list(tools.items())[: 1 if given.wide else None])
     samples = {name: [] for name in tools}
     for run in range(given.runs):
         names = list(tools)
-        for name in names[run % 3 :] + names[: run % 3]:
+        for name in names[run % len(names) :] + names[: run % len(names)]:
             with tempfile.TemporaryDirectory(prefix="hourglass-race.", dir="/dev/shm") as folder:
                 samples[name].append(tools[name](Path(folder), session))
             there = sum(1 for _ in session.execute("SELECT pk FROM race_back.t"))

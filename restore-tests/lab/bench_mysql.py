@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import MIB, cells, measured, table, turns
 
-TABLES, DATABASE = 8, "race"
+DATABASE = "race"
 USER, PASSWORD = os.environ["HOURGLASS_LAB_MYSQL_USER"], os.environ["HOURGLASS_LAB_MYSQL_PASSWORD"]
 SOURCE, TARGET = os.environ["HOURGLASS_LAB_MARIADB_A_SOCKET"], os.environ["HOURGLASS_LAB_MARIADB_B_SOCKET"]
 SETTINGS = "set global innodb_buffer_pool_size = 2 << 30, global innodb_flush_log_at_trx_commit = 2, global innodb_log_file_size = 512 << 20"
@@ -42,12 +42,12 @@ def sql(socket, text):
     return ran.stdout
 
 
-def make(rows):
+def make(tables, rows):
     """Tables of `rows` rows each; random digits, as sysbench has them."""
     digits = "lpad(floor(rand() * 1e11), 11, '0')"
     groups = lambda count: "concat_ws('-', " + ", ".join([digits] * count) + ")"
     sql(SOURCE, f"drop database if exists {DATABASE}; create database {DATABASE}")
-    for number in range(1, TABLES + 1):
+    for number in range(1, tables + 1):
         name = f"{DATABASE}.sbtest{number}"
         sql(
             SOURCE,
@@ -58,8 +58,8 @@ def make(rows):
         )
 
 
-def sums(socket):
-    return sql(socket, "checksum table " + ", ".join(f"{DATABASE}.sbtest{number}" for number in range(1, TABLES + 1)))
+def sums(socket, tables):
+    return sql(socket, "checksum table " + ", ".join(f"{DATABASE}.sbtest{number}" for number in range(1, tables + 1)))
 
 
 class Tool:
@@ -83,7 +83,7 @@ class Tool:
         """Loads into an empty server, and has the server compare."""
         sql(TARGET, f"drop database if exists {DATABASE}; reset master")
         sample = self.run(self.load_command)
-        if sums(TARGET) != self.expected:
+        if sums(TARGET, self.tables) != self.expected:
             raise SystemExit(f"{self.name} did not load what was dumped")
         return sample
 
@@ -130,18 +130,20 @@ def tools(work):
 def main():
     parser = argparse.ArgumentParser(prog="restore-tests/bench mysql")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median counts (default 5)")
+    parser.add_argument("--tables", type=int, default=8, help="how many (default 8)")
+    parser.add_argument("--alone", action="store_true", help="only hourglass, for its memory")
     parser.add_argument("--rows", type=int, default=160_000, help="rows of each table (default 160000, 230 MiB in all)")
     given = parser.parse_args()
     rows = given.rows
     began = time.monotonic()
     for socket in [SOURCE, TARGET]:
         sql(socket, SETTINGS)
-    make(rows)
+    make(given.tables, rows)
     with tempfile.TemporaryDirectory(prefix="hourglass-bench.", dir=os.environ["HOURGLASS_LAB_DIR"]) as folder:
-        racers = tools(Path(folder))
-        dumps, loads, stored, expected = {}, {}, {}, sums(SOURCE)
+        racers = tools(Path(folder))[: 1 if given.alone else None]
+        dumps, loads, stored, expected = {}, {}, {}, sums(SOURCE, given.tables)
         for tool in turns(racers, given.runs):
-            tool.expected = expected
+            tool.expected, tool.tables = expected, given.tables
             dumps.setdefault(tool.name, []).append(tool.dump())
             stored[tool.name] = sum(file.stat().st_size for file in tool.place.rglob("*") if file.is_file())
             loads.setdefault(tool.name, []).append(tool.load())
@@ -150,7 +152,7 @@ def main():
         cost = ["{} s", "ratio", "CPU s", "peak MiB", "others"]
         head = ["tool", *(name.format("dump") for name in cost), "stored MiB", *(name.format("load") for name in cost)]
         lines = [[tool.name, *cells(dumps[tool.name], dumps[first]), f"{stored[tool.name] / MIB:.0f}", *cells(loads[tool.name], loads[first])] for tool in racers]
-        table(f"MariaDB, {TABLES} tables of {rows:,} rows like sysbench's", head, lines)
+        table(f"MariaDB, {given.tables} tables of {rows:,} rows like sysbench's", head, lines)
     print(
         f"\nMedians of {given.runs}, tools in turn. Servers and files in memory where it has room. CPU s and peak MiB are the tools' own, without the server's;"
         f" the server is most of others. Loads are checked by the server (CHECKSUM TABLE). {os.cpu_count()} processors, {(time.monotonic() - began) / 60:.0f} min."
