@@ -14,7 +14,7 @@ impl Resolver<'_> {
         for (index, text) in images.references.iter().enumerate() {
             match text.parse() {
                 Ok(reference) if references.contains(&reference) => {
-                    self.say(&format!("{path}.references.{index}"), &format!("{text:?} is named twice"))
+                    self.say(&format!("{path}.references.{index}"), &format!("{text:?} is named twice"));
                 }
                 Ok(reference) => references.push(reference),
                 Err(error) => self.say(&format!("{path}.references.{index}"), &format!("{text:?} does not name an image: {error}")),
