@@ -18,6 +18,7 @@ mod fixtures;
 mod forgery;
 mod fuzz;
 mod histories;
+mod images;
 mod incomplete;
 mod kubernetes_lab;
 mod lab;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{LockMode, analytics::FileAnalytics, cassandra::FileCassandra, mysql::FileMysql};
+use super::{LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, mysql::FileMysql};
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -71,6 +71,8 @@ pub struct FileSource {
     pub analytics: Option<FileAnalytics>,
     /// A Cassandra cluster.
     pub cassandra: Option<FileCassandra>,
+    /// Container images and charts.
+    pub images: Option<FileImages>,
 }
 
 /// A directory tree.

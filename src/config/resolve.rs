@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod images;
 mod mysql;
 
 use std::{
@@ -197,7 +198,7 @@ impl Resolver<'_> {
     }
 
     fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
-        let FileSource { files, command, mysql, cassandra, analytics } = source;
+        let FileSource { files, command, mysql, cassandra, analytics, images } = source;
         let mut given = Vec::new();
         given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
         given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
@@ -207,8 +208,9 @@ impl Resolver<'_> {
             resolved.map(|config| SourceConfig::Cassandra(Box::new(config)))
         }));
         given.extend(analytics.map(|analytics| self.analytics(&format!("{path}.analytics"), analytics).map(SourceConfig::Analytics)));
+        given.extend(images.map(|images| self.images(&format!("{path}.images"), images).map(SourceConfig::Images)));
         if given.len() != 1 {
-            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra or analytics");
+            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics or images");
             return None;
         }
         given.pop().flatten()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
+use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.
@@ -59,6 +59,8 @@ pub enum SourceConfig {
     Analytics(AnalyticsConfig),
     /// A Cassandra cluster.
     Cassandra(Box<CassandraConfig>),
+    /// Container images and charts.
+    Images(ImagesConfig),
 }
 
 /// A directory tree.

@@ -80,13 +80,31 @@ fn all_wrong_meanings_are_said_at_once_with_their_places() {
             "3:3: locations: missing key \"primary\": the location that backups go to; is \"primery\" meant?",
             "3:29: locations.primery.lock: only s3:// and azure:// stores have this key, and the URL is file:///r",
             "4:17: control.url: \"ftp://x\" is not a valid store URL: use file:///absolute/path, s3://bucket/prefix or azure://account/container/prefix",
-            "6:20: sources.events: give exactly one kind of source: files, command, mysql, cassandra or analytics",
+            "6:20: sources.events: give exactly one kind of source: files, command, mysql, cassandra, analytics or images",
             "9:23: policies.p.members.event: there is no source \"event\"; did you mean \"events\"?",
             "10:10: policies.p.rpo: \"1 hour\" is not a duration; write a number and one of s, m, h, d, w, for example 90s or 7d",
             "11:15: policies.p.schedule: \"25\" is not a valid hour; use 0 to 23, *, ranges (1-5), lists (1,3) and steps (*/15)",
             "12:16: policies.p.time_zone: \"Europe/Brusels\" is not a known time zone; use a name such as Europe/Brussels or UTC",
         ]
     );
+}
+
+#[test]
+fn names_of_images_and_registries_are_checked() {
+    let text = "site: a\nlocations: {primary: {url: /r}}\ncontrol: {url: /c}\ncapture_key_file: k\nsources:\n  i:\n    images:\n      mode: mirror\n\
+                \x20     references: [\"Registry/Upper\", busybox, \"docker.io/library/busybox:latest\"]\n      platform: amd64\n      registry: https://registry.example\n\
+                \x20     registries: {r: {user: u}}\n";
+    let said = problems(text);
+    let expected = [
+        "\"Registry/Upper\" does not name an image",
+        "is named twice",
+        "is not like registry.example:5000",
+        "the registry that the mirror writes to",
+    ];
+    let expected = expected.into_iter().chain(["is not like linux/amd64", "give user and password_file"]);
+    for words in expected {
+        assert!(said.iter().any(|line| line.contains(words)), "{words}: {said:#?}");
+    }
 }
 
 #[test]

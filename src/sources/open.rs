@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, MysqlSource, Source};
+use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, ImagesSource, MysqlSource, Source};
 use crate::config::{CassandraConfig, SourceConfig};
 
 /// The source that a configuration describes. Nothing is read yet.
@@ -27,6 +27,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
         }
         SourceConfig::Mysql(mysql) => Arc::new(MysqlSource::new(mysql.clone())),
         SourceConfig::Analytics(analytics) => Arc::new(AnalyticsSource::new(analytics.clone())),
+        SourceConfig::Images(images) => Arc::new(ImagesSource::new(images.clone())),
         SourceConfig::Cassandra(cassandra) => Arc::new(CassandraSource::new(CassandraConfig::clone(cassandra))),
     }
 }
@@ -45,6 +46,7 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
             ("repository_type", analytics.repository_kind.clone()),
             ("repository_settings", serde_json::to_string(&analytics.repository_settings).expect("names and texts are plain data")),
         ],
+        SourceConfig::Images(images) => vec![("references", images.references.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))],
         SourceConfig::Cassandra(cassandra) => vec![("contact_points", words(&cassandra.contact_points)), ("port", cassandra.port.to_string())],
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

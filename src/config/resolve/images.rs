@@ -1,0 +1,81 @@
+//! The part of a configuration that names images.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use oci_client::Reference;
+
+use super::Resolver;
+use crate::config::images::{Destination, FileImages, FileRegistry, ImagesConfig, ImagesMode, RegistryConfig};
+
+impl Resolver<'_> {
+    /// Resolves what stands at `path`.
+    pub(super) fn images(&mut self, path: &str, images: FileImages) -> Option<ImagesConfig> {
+        let mut references: Vec<Reference> = Vec::new();
+        for (index, text) in images.references.iter().enumerate() {
+            match text.parse() {
+                Ok(reference) if references.contains(&reference) => {
+                    self.say(&format!("{path}.references.{index}"), &format!("{text:?} is named twice"));
+                }
+                Ok(reference) => references.push(reference),
+                Err(error) => self.say(&format!("{path}.references.{index}"), &format!("{text:?} does not name an image: {error}")),
+            }
+        }
+        let registry = images.registry.and_then(|text| self.destination(&format!("{path}.registry"), &text));
+        if images.references.is_empty() && registry.is_none() {
+            self.say(path, "give references to capture, or a registry to restore to");
+        }
+        if images.mode == ImagesMode::Mirror && registry.is_none() {
+            self.say(path, "give the registry that the mirror writes to");
+        }
+        if let Some(platform) = &images.platform
+            && (!(2..=3).contains(&platform.split('/').count()) || platform.split('/').any(str::is_empty))
+        {
+            self.say(&format!("{path}.platform"), &format!("{platform:?} is not like linux/amd64"));
+        }
+        let registries: BTreeMap<String, RegistryConfig> = images
+            .registries
+            .into_iter()
+            .map(|(host, registry)| (host.clone(), self.registry(&format!("{path}.registries.{host}"), registry)))
+            .collect();
+        Some(ImagesConfig {
+            references,
+            mode: images.mode,
+            registry,
+            platform: images.platform,
+            registries,
+            lanes: images.lanes.map_or(3, |lanes| lanes as usize).clamp(1, 4),
+            timeout: self.duration(&format!("{path}.timeout"), images.timeout).unwrap_or(Duration::from_secs(120)),
+        })
+    }
+
+    /// A registry with the first words of repositories: read as the reference of an image below it.
+    fn destination(&mut self, path: &str, text: &str) -> Option<Destination> {
+        let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+        let is_host = host.contains(['.', ':']) || host == "localhost";
+        let image = if prefix.is_empty() { format!("{host}/x") } else { format!("{host}/{prefix}/x") };
+        match image.parse::<Reference>() {
+            Ok(reference) if is_host && !text.ends_with('/') && reference.registry() == host => {
+                Some(Destination { host: host.to_owned(), prefix: prefix.to_owned() })
+            }
+            _ => {
+                self.say(path, &format!("{text:?} is not like registry.example:5000 or registry.example/apim"));
+                None
+            }
+        }
+    }
+
+    fn registry(&mut self, path: &str, registry: FileRegistry) -> RegistryConfig {
+        let login = match (registry.user, registry.password_file) {
+            (None, None) => None,
+            (Some(user), Some(file)) => Some((user, self.path(file))),
+            _ => {
+                self.say(path, "give user and password_file, or none of them");
+                None
+            }
+        };
+        if registry.plain_http && registry.ca_file.is_some() {
+            self.say(path, "plain_http has no use for ca_file");
+        }
+        RegistryConfig { login, ca_file: registry.ca_file.map(|file| self.path(file)), plain_http: registry.plain_http }
+    }
+}
