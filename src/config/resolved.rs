@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig};
+use super::{
+    AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig,
+};
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
 /// Name of the location that backups go to.

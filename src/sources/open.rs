@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, ImagesSource, KubernetesSource, MysqlSource, Source};
+use super::{
+    AnalyticsSource, CassandraSource, CommandSource, EnvValue, FilesOptions, FilesSource, ImagesSource, KubernetesSource, MysqlSource, Source,
+};
 use crate::config::{AnalyticsConfig, CassandraConfig, KubernetesConfig, SourceConfig};
 
 /// The source that a configuration describes. Nothing is read yet.
