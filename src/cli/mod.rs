@@ -178,8 +178,8 @@ fn words_of_command(words: &[String]) -> String {
 }
 
 fn log(globals: &Globals) -> Result<(), CliError> {
-    // The driver logs as errors what it then returns, and we say, once more or after another try.
-    let filter = if globals.log == "error" { "error,scylla=off" } else { &globals.log };
+    // Drivers log as errors what they then return, and we say, once more or after another try.
+    let filter = if globals.log == "error" { "error,scylla=off,kube_client=off" } else { &globals.log };
     let filter = tracing_subscriber::EnvFilter::builder().parse(filter).map_err(|error| {
         CliError { causes: vec![error.to_string()], ..CliError::usage(format!("{:?} is not a valid log filter", globals.log)) }
             .hint("use a level (error, warn, info, debug, trace) or module=level, separated by commas")

@@ -63,7 +63,12 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
         each(api, Pages::new(nodes, None), |node| found.node(&node)).await?;
     }
     if let Some(pods) = pods {
-        each(api, Pages::new(pods, None), |pod| Some(pod).filter(inside).iter().for_each(|pod| found.pod(pod))).await?;
+        each(api, Pages::new(pods, None), |pod| {
+            if inside(&pod) {
+                found.pod(&pod);
+            }
+        })
+        .await?;
     }
     let mut by_claim = BTreeMap::new();
     if let Some(volumes) = volumes {
@@ -73,7 +78,9 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
     let snapshots = snapshots(api, discovered).await?;
     if let Some(claims) = claims {
         each(api, Pages::new(claims, None), |claim| {
-            Some(claim).filter(inside).iter().for_each(|claim| found.claim(claim, &by_claim, &snapshots, config))
+            if inside(&claim) {
+                found.claim(&claim, &by_claim, &snapshots, config);
+            }
         })
         .await?;
     }
@@ -98,7 +105,7 @@ async fn snapshots(api: &Api, discovered: &Discovered) -> Result<BTreeMap<String
     let [Some(snapshots), Some(contents)] = kinds else { return Ok(BTreeMap::new()) };
     let (mut handles, mut found) = (BTreeMap::new(), BTreeMap::<String, Map<String, Value>>::new());
     each(api, Pages::new(contents, None), |content| {
-        drop(handles.insert(text(&content["metadata"]["name"]), content["status"]["snapshotHandle"].clone()))
+        handles.insert(text(&content["metadata"]["name"]), content["status"]["snapshotHandle"].clone());
     })
     .await?;
     each(api, Pages::new(snapshots, None), |snapshot| {
