@@ -1,4 +1,4 @@
-//! Elasticsearch and OpenSearch, through the snapshots that they take themselves. Format: docs/format/analytics.md.
+//! Elasticsearch and OpenSearch, through the snapshots that they take themselves. Format: docs/format/source-analytics.md.
 //!
 //! A point holds what is needed to bring a snapshot back and to know that it is whole: `catalog` (indices, data streams, how far they were written),
 //! `cluster` (templates, pipelines, settings), `snapshot` (one per point), `repository` (where it lies: only one cluster writes it). `restore` brings
