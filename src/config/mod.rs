@@ -18,7 +18,7 @@ pub use analytics::{AnalyticsConfig, Login};
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
-pub use load::{EXAMPLE, load, parse, schema};
+pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::Schedule;

@@ -4,10 +4,13 @@ pub mod backup;
 mod error;
 pub mod execute;
 pub mod journal;
+pub mod order;
 pub mod output;
 pub mod perform;
 pub mod process;
+pub mod recovery;
 pub mod restore;
+pub mod runbook;
 pub mod runs;
 pub mod state;
 
