@@ -124,7 +124,8 @@ impl RegionB {
         }
         fs::write(machine.path().join("password"), PASSWORD).unwrap();
         if is_root {
-            [machine.path(), &machine.path().join("password")].iter().for_each(|path| chown(path, Some(nobody), None).unwrap());
+            chown(machine.path(), Some(nobody), None).unwrap();
+            chown(machine.path().join("password"), Some(nobody), None).unwrap();
             fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let sources =
@@ -134,6 +135,7 @@ impl RegionB {
         site.run(&["keys", "signer", "new", "--role", "capture", "--to", "capture.key"], 0);
         let root = lost.kept.path().join("root.key");
         site.run(&["keys", "signer", "add", "capture.key.pub", "--root", root.to_str().unwrap()], 0);
+        site.run(&["keys", "prove"], 0);
         RegionB { site, machine, bin, port }
     }
 

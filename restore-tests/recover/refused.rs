@@ -24,7 +24,7 @@ fn every_mistake_in_a_runbook_is_found_at_once_with_its_line() {
             "id: b\nneeds: [c]\nbudget: 1s\ncommand: { run: [x, \"${dri}\"] }",
             "id: c\nneeds: [b, nobody]\nbudget: soon\nprobe: { tcp: \"h:1\", http: { url: x } }",
         ],
-        &["book.md:14:1: missing key \"needs\"", "book.md:34:9: budget: \"soon\" is not a duration", "give exactly one of http, tcp and command"],
+        &["book.md:14:1: missing key \"needs\"", "book.md:35:9: budget: \"soon\" is not a duration", "give exactly one of http, tcp and command"],
     );
     wrong(
         &[
@@ -38,7 +38,9 @@ fn every_mistake_in_a_runbook_is_found_at_once_with_its_line() {
         &[
             "unknown key \"images\"; known keys: approve, budget, command",
             "the circle is among a, b, c",
-            "there is no variable \"dri\"; did you mean \"dir\"?",
+            "book.md:54:21: command.run.1: there is no variable \"dri\"; known: dir",
+            "book.md:65:33: command.run.2: step b has no output \"out\"",
+            "\"${dir\" has a ${ without }",
         ],
     );
     wrong(
@@ -104,7 +106,7 @@ fn names_of_the_configuration_and_values_are_checked_before_anything_runs() {
         &[&once("c", ""), probe, restore, "id: d\nneeds: []\nbudget: 1s\ncommand: { run: [x, \"${port}\", \"${zone}\"] }"],
     );
     let dir = format!("dir={}", world.site.path("").display());
-    let given = ["recover", "book.md", "--var", "dir=/nowhere", "--var", "port=70000", "--var", "zone=c", "--var", "prot=1"];
+    let given = ["recover", "book.md", "--var", "dir=/nowhere", "--var", "port=70000", "--var", "zone=c", "--var", "prt=1"];
     let said = world.site.run(&given, 2);
     for text in ["\"/nowhere\" is not the absolute path of a folder", "\"70000\" is not a port", "\"c\" is not one of a, b", "did you mean \"port\"?"]
     {
@@ -158,6 +160,23 @@ fn a_second_operator_is_told_and_changes_nothing() {
     assert_eq!(envelope["data"]["facts"]["orders"][0]["by"], "Berta");
     assert!(world.order(&["retry", "a"], 2).contains("has ended"));
     assert_eq!(world.text("ran"), "a\n");
+}
+
+#[test]
+fn of_two_operators_at_the_same_moment_one_runs() {
+    let world = World::new(1000);
+    world.book("", &["id: go\nneeds: []\nbudget: 1s\napprove: { question: \"Go?\" }"]);
+    for _ in 0..3 {
+        let (mut one, mut two) = (world.start(&[]), world.start(&[]));
+        let asks = (one.says("ASKS: Go?"), two.says("ASKS: Go?"));
+        assert!(asks.0 != asks.1, "{asks:?}: {}\n{}", one.said(), two.said());
+        let (winner, loser) = if asks.0 { (one, two) } else { (two, one) };
+        let (envelope, _) = loser.end(1);
+        assert!(envelope["error"]["message"].as_str().unwrap().contains("recovers single already"), "{envelope}");
+        let words: Vec<_> = envelope["error"]["message"].as_str().unwrap().split(' ').map(str::to_owned).collect();
+        winner.kill();
+        world.site.run(&["runs", "abort", &words[1], "--reason", "a test"], 0);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{PRIMARY, parse_duration},
-    model::{Lineage, Outcome, PolicyName, RecoveryPointId, RunId, Timestamp},
+    model::{Context, Lineage, Outcome, PolicyName, RecoveryPointId, RunId, Timestamp},
     orchestrator::{
         journal,
         order::Desk,
@@ -115,9 +115,9 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     let operator = chosen.repo.operator()?;
     let desk = desk(&chosen.repo, &operator, args.manner.patience).await?;
     if args.plan {
-        return Ok(runbook::show(&plan, &timeline::measured(&desk, &book.name, &ctx).await?, &warnings));
+        return Ok(runbook::show(&plan, &timeline::measured(&desk, &book.policy, &book.name).await?, &warnings));
     }
-    let tools = tools(&chosen, &operator, now, args.manner.patience, globals).await?;
+    let tools = tools(&chosen, &operator, now, args.manner.patience, globals, &ctx).await?;
     let end = recovery::recover(plan, &book.policy, tools, &desk, &ctx).await?;
     finish(&chosen, &operator, &desk, end, &args.manner).await
 }
@@ -133,7 +133,7 @@ pub(super) async fn resume(known: KnownRun, repo: Repo, manner: &Manner, globals
         Some(id) => reopen(repo, id).await?,
     };
     let ctx = globals.context();
-    let tools = tools(&chosen, &operator, declared, manner.patience, globals).await?;
+    let tools = tools(&chosen, &operator, declared, manner.patience, globals, &ctx).await?;
     let end = recovery::resume(known, tools, &desk, &ctx).await?;
     finish(&chosen, &operator, &desk, end, manner).await
 }
@@ -173,10 +173,16 @@ pub(super) async fn desk(repo: &Repo, operator: &OperatorFile, patience: Duratio
     Ok(Desk { store, key: runs::operator_key(&operator.signing_key), patience })
 }
 
-async fn tools(chosen: &Chosen, operator: &OperatorFile, since: Timestamp, patience: Duration, globals: &Globals) -> Result<Tools, CliError> {
-    let ctx = globals.context();
+async fn tools(
+    chosen: &Chosen,
+    operator: &OperatorFile,
+    since: Timestamp,
+    patience: Duration,
+    globals: &Globals,
+    ctx: &Context,
+) -> Result<Tools, CliError> {
     let point = match &chosen.point {
-        Some((point, manifest)) => Some(restore::open(&chosen.repo, point.clone(), manifest.clone(), operator, &ctx).await?),
+        Some((point, manifest)) => Some(restore::open(&chosen.repo, point.clone(), manifest.clone(), operator, ctx).await?),
         None => None,
     };
     let globals = Globals { observer: Some(Arc::clone(&ctx.observer)), ..globals.clone() };
@@ -234,7 +240,7 @@ async fn record(chosen: &Chosen, operator: &OperatorFile, policy: &PolicyName, b
     Ok(repo.decide(&mut record, operator, body).await?.number)
 }
 
-/// Whether a run stays open, in the words of its outcome.
+/// An outcome in one word.
 pub(super) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => "succeeded",

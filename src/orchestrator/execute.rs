@@ -64,6 +64,13 @@ impl Run {
         self.state().checkpoints.iter().any(|(of, output)| of == step && matches!(output, Output::Written { .. }))
     }
 
+    /// Who has answered the question of a step with yes.
+    pub fn answer(&self, step: &StepId) -> Option<String> {
+        let state = self.state();
+        let answers = |order: &&Order| matches!(&order.bend, Bend::Approve { step: of } if of == step);
+        state.obeyed().find(answers).map(|order| order.by.clone())
+    }
+
     /// The run's id, the same for every process that works on it.
     pub fn id(&self) -> String {
         self.state().plan.run.to_string()
@@ -222,16 +229,22 @@ impl Run {
 
     async fn end(self: &Arc<Run>, plan: &Plan, bendable: bool) -> Result<Outcome, OrchestratorError> {
         let state = self.snapshot();
-        let unfinished = state.steps.values().any(|step| !matches!(step, StepState::Ended(..)));
+        let cut_off = |step: &StepState| bendable && matches!(step, StepState::Ended(Outcome::Cancelled { .. }, _));
+        let unfinished = state.steps.values().any(|step| !matches!(step, StepState::Ended(..)) || cut_off(step));
         let stuck = state.unsatisfied().into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
         let outcome = match (self.ctx.cancel.is_draining() && unfinished, bendable && !stuck.is_empty()) {
             (true, _) => Outcome::Cancelled { reason: "stopped by a signal".to_owned() },
             (false, true) => Outcome::Stuck { problem: Problem { subject: stuck, what: "nobody has said how to go on".to_owned() } },
             (false, false) => state.outcome(),
         };
-        // A cancelled run stays open, so that it can be resumed; so does a restore that failed: what it has written is there.
+        // A cancelled run stays open, so that it can be resumed; so does a restore that failed: what it has written is there; and one that waits for orders.
         let restores = plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
-        let goes_on = matches!(outcome, Outcome::Cancelled { .. } | Outcome::Stuck { .. }) || (restores && matches!(outcome, Outcome::Failed { .. }));
+        let goes_on = match outcome {
+            Outcome::Cancelled { .. } => true,
+            Outcome::Stuck { .. } => bendable,
+            Outcome::Failed { .. } => restores,
+            Outcome::Succeeded | Outcome::Incomplete { .. } => false,
+        };
         if state.aborted().is_some() {
             return Ok(outcome);
         }
@@ -254,6 +267,9 @@ impl Run {
 
     fn next_ready(&self, begun: &BTreeMap<StepId, Instant>) -> Option<Step> {
         let state = self.state();
+        if state.aborted().is_some() {
+            return None;
+        }
         let ended = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(..)));
         let satisfied = |id: &StepId| state.satisfies(id);
         let ready =

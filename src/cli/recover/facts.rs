@@ -7,16 +7,16 @@ use serde::Serialize;
 use super::word;
 use crate::{
     cli::output::table,
-    model::{Action, MemberName, Outcome, PolicyName, Problem, RecoveryPointId, RunId, Seconds, Sha256, SiteName, StepId, Timestamp},
+    model::{Action, MemberName, Outcome, PolicyName, Problem, RecoveryPointId, RunId, Seconds, Sha256, SiteName, Step, StepId, Timestamp},
     orchestrator::{
         journal::JournalRecord,
-        order::Bend,
+        order::{Bend, Order},
         output::Output,
         recovery::{
             RecoveryEnd,
             timeline::{Bar, bars},
         },
-        state::{JournalEvent, StepState},
+        state::{JournalEvent, RunState, StepState},
     },
     repository::record::{Body, MemberOutcome, Point, PointRef, Recovery, RecoveryOutcome, RestoredMember},
 };
@@ -122,41 +122,12 @@ impl Facts {
     /// From a run's state and the records of its journal.
     pub(super) fn new(end: &RecoveryEnd, records: &[JournalRecord], manifest: Option<&Point>, site: &SiteName) -> Facts {
         let state = &end.state;
-        let frame = state.plan.recovery.as_ref().expect("it is the plan of a recovery");
+        let frame = frame(state);
         let attempts = bars(records);
-        let of = |id: &StepId| attempts.iter().filter(|bar| bar.step == *id).collect::<Vec<_>>();
-        // A step that a person took as done ended with that word.
-        let mut green: BTreeMap<&StepId, Timestamp> = attempts.iter().map(|bar| (&bar.step, bar.ended)).collect();
-        for order in state.obeyed() {
-            if let Bend::Done { step } | Bend::Skip { step } = &order.bend {
-                green.insert(step, order.written);
-            }
-        }
-        let done = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(Outcome::Succeeded, _)));
-        let all_green = |later: bool| {
-            let mut steps = state.plan.steps.iter().map(|step| &step.id).filter(|id| later || !frame.terms[*id].later);
-            steps.clone().all(done).then(|| steps.by_ref().filter_map(|id| green.get(id)).max().copied()).flatten()
-        };
-        let (service_green, full_green) = (all_green(false), all_green(true));
-        let since = |at: Timestamp| Seconds::between(frame.declared, at);
-        let asked = |step: &&crate::model::Step| matches!(step.action, Action::Approve { .. });
-        let decisions = state.plan.steps.iter().filter(asked).flat_map(|step| of(&step.id)).map(|bar| Seconds::between(bar.began, bar.ended).0).sum();
+        let green = green(state, &attempts);
         let ended = records.iter().find(|record| matches!(record.event, JournalEvent::RunEnded { .. })).map(|record| record.written);
         let resumed = records.iter().filter(|record| matches!(record.event, JournalEvent::Resumed { .. })).map(|record| record.written);
-        let step = |step: &crate::model::Step| {
-            let (bars, ended) = (of(&step.id), state.steps.get(&step.id));
-            let (word, said) = match ended {
-                Some(StepState::Ended(Outcome::Incomplete { .. }, Output::Decided { by })) => ("skipped", format!("by {by}")),
-                Some(StepState::Ended(outcome, output)) => (word(outcome), said(output)),
-                Some(StepState::Started) => ("begun", String::new()),
-                _ => ("waiting", String::new()),
-            };
-            let (terms, id) = (frame.terms[&step.id], step.id.clone());
-            let took = bars.first().zip(bars.last()).map(|(first, last)| Seconds::between(first.began, last.ended));
-            let (title, needs, attempts) = (step.what.clone(), step.needs.clone(), bars.len());
-            StepFacts { id, title, needs, later: terms.later, state: word, budget: terms.budget, took, attempts, said }
-        };
-        let order = |(order, refused): &(crate::orchestrator::order::Order, Option<String>)| OrderFacts {
+        let order = |(order, refused): &(Order, Option<String>)| OrderFacts {
             number: order.number,
             by: order.by.clone(),
             what: order.bend.describe(),
@@ -175,19 +146,9 @@ impl Facts {
             point: frame.point.clone(),
             outcome: end.outcome.clone(),
             ended,
-            clocks: Clocks {
-                event: frame.event,
-                declared: frame.declared,
-                service_green,
-                full_green,
-                service_seconds: service_green.map(since),
-                full_seconds: full_green.map(since),
-                service_objective: frame.service,
-                full_objective: frame.full,
-                decisions_seconds: Seconds(decisions),
-            },
-            members: members(end, manifest, &green),
-            steps: state.plan.steps.iter().map(step).collect(),
+            clocks: clocks(state, &attempts, &green),
+            members: members(state, manifest, &green),
+            steps: state.plan.steps.iter().map(|step| step_facts(state, step, &attempts)).collect(),
             orders: state.orders.iter().map(order).collect(),
             resumed: resumed.collect(),
             attempts,
@@ -278,12 +239,65 @@ impl Facts {
     }
 }
 
-fn members(end: &RecoveryEnd, manifest: Option<&Point>, green: &BTreeMap<&StepId, Timestamp>) -> Vec<Member> {
-    let frame = end.state.plan.recovery.as_ref().expect("it is the plan of a recovery");
-    let one = |step: &crate::model::Step| {
+fn frame(state: &RunState) -> &crate::model::Recovery {
+    state.plan.recovery.as_ref().expect("it is the plan of a recovery")
+}
+
+/// When each step ended last. One that a person took as done ended with that word.
+fn green<'a>(state: &'a RunState, attempts: &'a [Bar]) -> BTreeMap<&'a StepId, Timestamp> {
+    let mut green: BTreeMap<&StepId, Timestamp> = attempts.iter().map(|bar| (&bar.step, bar.ended)).collect();
+    for order in state.obeyed() {
+        if let Bend::Done { step } | Bend::Skip { step } = &order.bend {
+            green.insert(step, order.written);
+        }
+    }
+    green
+}
+
+fn clocks(state: &RunState, attempts: &[Bar], green: &BTreeMap<&StepId, Timestamp>) -> Clocks {
+    let frame = frame(state);
+    let done = |id: &&StepId| matches!(state.steps.get(*id), Some(StepState::Ended(Outcome::Succeeded, _)));
+    let all_green = |later: bool| {
+        let steps: Vec<&StepId> = state.plan.steps.iter().map(|step| &step.id).filter(|id| later || !frame.terms[*id].later).collect();
+        if steps.iter().all(done) { steps.iter().filter_map(|id| green.get(id)).max().copied() } else { None }
+    };
+    let (service_green, full_green) = (all_green(false), all_green(true));
+    let since = |at: Timestamp| Seconds::between(frame.declared, at);
+    let asks = |id: &StepId| state.plan.steps.iter().any(|step| step.id == *id && matches!(step.action, Action::Approve { .. }));
+    let decisions = attempts.iter().filter(|bar| asks(&bar.step)).map(|bar| Seconds::between(bar.began, bar.ended).0).sum();
+    Clocks {
+        event: frame.event,
+        declared: frame.declared,
+        service_green,
+        full_green,
+        service_seconds: service_green.map(since),
+        full_seconds: full_green.map(since),
+        service_objective: frame.service,
+        full_objective: frame.full,
+        decisions_seconds: Seconds(decisions),
+    }
+}
+
+fn step_facts(state: &RunState, step: &Step, attempts: &[Bar]) -> StepFacts {
+    let bars: Vec<&Bar> = attempts.iter().filter(|bar| bar.step == step.id).collect();
+    let (word, said) = match state.steps.get(&step.id) {
+        Some(StepState::Ended(Outcome::Incomplete { .. }, Output::Decided { by })) => ("skipped", format!("by {by}")),
+        Some(StepState::Ended(outcome, output)) => (word(outcome), said(output)),
+        Some(StepState::Started) => ("begun", String::new()),
+        _ => ("waiting", String::new()),
+    };
+    let (terms, id) = (frame(state).terms[&step.id], step.id.clone());
+    let took = bars.first().zip(bars.last()).map(|(first, last)| Seconds::between(first.began, last.ended));
+    let (title, needs, attempts) = (step.what.clone(), step.needs.clone(), bars.len());
+    StepFacts { id, title, needs, later: terms.later, state: word, budget: terms.budget, took, attempts, said }
+}
+
+fn members(state: &RunState, manifest: Option<&Point>, green: &BTreeMap<&StepId, Timestamp>) -> Vec<Member> {
+    let frame = frame(state);
+    let one = |step: &Step| {
         let Action::Restore { member: name, .. } = &step.action else { return None };
         let saved = manifest.and_then(|manifest| manifest.members.iter().find(|member| member.name == *name));
-        let (outcome, output) = match end.state.steps.get(&step.id) {
+        let (outcome, output) = match state.steps.get(&step.id) {
             Some(StepState::Ended(outcome, output)) => (Some(outcome.clone()), Some(output)),
             _ => (None, None),
         };
@@ -305,5 +319,5 @@ fn members(end: &RecoveryEnd, manifest: Option<&Point>, green: &BTreeMap<&StepId
             rto_seconds: green.get(&step.id).filter(|_| good).map(|at| Seconds::between(frame.declared, *at)),
         })
     };
-    end.state.plan.steps.iter().filter_map(one).collect()
+    state.plan.steps.iter().filter_map(one).collect()
 }

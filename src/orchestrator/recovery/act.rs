@@ -15,7 +15,6 @@ use crate::{
     model::{Action, Ask, Command, Context, Destination, Event, Outcome, Probe, Problem, Question, Step, StepId, outcome::advise},
     orchestrator::{
         execute::Run,
-        order::Bend,
         output::{Output, StepEnd},
         perform::{Wanted, cancelled, restore},
         runbook::values::fill_action,
@@ -80,6 +79,7 @@ impl Doing<'_> {
             Ok(action) => action,
             Err(what) => return self.failed(what),
         };
+        let is_probe = matches!(action, Action::Probe { .. });
         let done = match action {
             Action::Restore { member, select, to, overwrite, .. } => {
                 let Some(point) = &self.tools.point else { return self.failed("this run has no recovery point".to_owned()) };
@@ -107,7 +107,7 @@ impl Doing<'_> {
         };
         match done {
             Ok(output) => (Outcome::Succeeded, output),
-            Err(_) if self.ctx.cancel.is_stopped() => cancelled(),
+            Err(_) if self.ctx.cancel.is_stopped() || (is_probe && self.ctx.cancel.is_draining()) => cancelled(),
             Err(what) => self.failed(what),
         }
     }
@@ -179,10 +179,8 @@ impl Doing<'_> {
         self.ctx.observer.event(&Event::Note { text: screen::asked(&self.run.snapshot(), self.step, question) });
         let began = Instant::now();
         loop {
-            let state = self.run.snapshot();
-            let answer = state.obeyed().find(|order| matches!(&order.bend, Bend::Approve { step } if step == self.step));
-            if let Some(order) = answer {
-                return (Outcome::Succeeded, Output::Decided { by: order.by.clone() });
+            if let Some(by) = self.run.answer(self.step) {
+                return (Outcome::Succeeded, Output::Decided { by });
             }
             if self.ctx.cancel.is_draining() {
                 return cancelled();

@@ -7,13 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{PolicyName, RunId},
-    orchestrator::{
-        OrchestratorError,
-        execute::Run,
-        journal::signed_line,
-        order::Desk,
-        runs::{self, KnownRun},
-    },
+    orchestrator::{OrchestratorError, execute::Run, journal::signed_line, order::Desk},
     pipeline::sha256,
     repository::layout,
     storage::{ErrorKind, Put, PutOptions},
@@ -26,21 +20,31 @@ struct Claim {
     run: RunId,
 }
 
-fn underway(known: &KnownRun, policy: &PolicyName) -> OrchestratorError {
-    OrchestratorError::Underway { run: known.run.clone(), policy: policy.clone(), phase: known.phase() }
+/// The runs that have claimed a policy, oldest first. What is not ours is passed over.
+pub(super) async fn runs(desk: &Desk, policy: &PolicyName) -> Result<Vec<RunId>, OrchestratorError> {
+    Ok(claims(desk, policy).await?.into_iter().flatten().collect())
 }
 
-/// The run that has claimed a number.
-async fn claimant(desk: &Desk, policy: &PolicyName, number: u64) -> Result<Option<Option<KnownRun>>, OrchestratorError> {
-    let bytes = match desk.store.get(&layout::claim(policy, number), None).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(OrchestratorError::Control(error)),
-    };
-    // What is not ours blocks nobody.
-    let Ok(claim) = signed_line::decode::<Claim>(&bytes, &desk.key) else { return Ok(Some(None)) };
-    let found = runs::load(desk.store.as_ref(), &claim.run, std::slice::from_ref(&desk.key)).await?;
-    Ok(Some(found.map(|(known, _)| known)))
+/// By number, from 1.
+async fn claims(desk: &Desk, policy: &PolicyName) -> Result<Vec<Option<RunId>>, OrchestratorError> {
+    let mut found = Vec::new();
+    loop {
+        match desk.store.get(&layout::claim(policy, found.len() as u64 + 1), None).await {
+            Ok(bytes) => found.push(signed_line::decode::<Claim>(&bytes, &desk.key).ok().map(|claim| claim.run)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(OrchestratorError::Control(error)),
+        }
+    }
+}
+
+/// That the run of the newest claim has not ended, if so.
+async fn underway(desk: &Desk, policy: &PolicyName, newest: Option<&RunId>) -> Result<(), OrchestratorError> {
+    let Some(run) = newest else { return Ok(()) };
+    let found = super::super::runs::load(desk.store.as_ref(), run, std::slice::from_ref(&desk.key)).await?;
+    match found.filter(|(known, _)| known.state.ended.is_none()) {
+        Some((known, _)) => Err(OrchestratorError::Underway { run: run.clone(), policy: policy.clone(), phase: known.phase() }),
+        None => Ok(()),
+    }
 }
 
 /// The number to claim next.
@@ -48,14 +52,9 @@ async fn claimant(desk: &Desk, policy: &PolicyName, number: u64) -> Result<Optio
 /// # Errors
 /// When the run that holds the newest claim has not ended.
 pub(super) async fn next(desk: &Desk, policy: &PolicyName) -> Result<u64, OrchestratorError> {
-    let (mut number, mut last) = (1, None);
-    while let Some(claimant) = claimant(desk, policy, number).await? {
-        (number, last) = (number + 1, claimant);
-    }
-    match last.filter(|known| known.state.ended.is_none()) {
-        Some(known) => Err(underway(&known, policy)),
-        None => Ok(number),
-    }
+    let claims = claims(desk, policy).await?;
+    underway(desk, policy, claims.last().and_then(Option::as_ref)).await?;
+    Ok(claims.len() as u64 + 1)
 }
 
 /// Claims a number for a run, whose journal has begun.
@@ -71,8 +70,6 @@ pub(super) async fn take(desk: &Desk, policy: &PolicyName, number: u64, run: &Ar
     if put == Put::Created || desk.store.get(&key, None).await.map_err(OrchestratorError::Control)? == body {
         return Ok(());
     }
-    match claimant(desk, policy, number).await?.flatten() {
-        Some(known) => Err(underway(&known, policy)),
-        None => Err(OrchestratorError::LostRun { run: claim.run }),
-    }
+    underway(desk, policy, runs(desk, policy).await?.last()).await?;
+    Err(OrchestratorError::LostRun { run: claim.run })
 }

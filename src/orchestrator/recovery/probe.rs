@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::command::Call;
 use crate::model::{Ask, Context, Probe, outcome::explain};
 
-/// Longest time for one question.
+/// Longest time for one question; a command has its own limit.
 const QUESTION: Duration = Duration::from_secs(10);
 /// Most of an answer that is looked at.
 const ANSWER_MAX: usize = 1 << 20;
@@ -20,10 +20,8 @@ const ANSWER_MAX: usize = 1 << 20;
 pub(super) async fn probe(probe: &Probe, call: impl Fn() -> Result<Call, String>, ctx: &Context) -> Result<String, String> {
     let (began, mut good_since) = (Instant::now(), None::<Instant>);
     loop {
-        let left = probe.until.duration().saturating_sub(began.elapsed());
         let asked = Instant::now();
-        let answer = tokio::time::timeout(left.clamp(Duration::from_secs(1), QUESTION.max(limit(&probe.ask))), once(&probe.ask, &call, ctx)).await;
-        let answer = answer.unwrap_or_else(|_| Err("there was no answer in time".to_owned()));
+        let answer = once(&probe.ask, &call, ctx).await;
         match answer {
             Ok(answer) => {
                 // Good from the moment of the question, which the answer is about.
@@ -49,18 +47,14 @@ pub(super) async fn probe(probe: &Probe, call: impl Fn() -> Result<Call, String>
     }
 }
 
-/// Longest time for one question of its kind.
-fn limit(ask: &Ask) -> Duration {
-    if let Ask::Command(command) = ask { command.limit.duration() } else { QUESTION }
-}
-
 /// Asks once; says what was answered.
 pub(super) async fn once(ask: &Ask, call: &impl Fn() -> Result<Call, String>, ctx: &Context) -> Result<String, String> {
     match ask {
-        Ask::Tcp(place) => {
-            let connected = tokio::net::TcpStream::connect(place).await;
-            connected.map(|_| format!("{place} takes connections")).map_err(|error| format!("{place}: {error}"))
-        }
+        Ask::Tcp(place) => match tokio::time::timeout(QUESTION, tokio::net::TcpStream::connect(place)).await {
+            Ok(Ok(_)) => Ok(format!("{place} takes connections")),
+            Ok(Err(error)) => Err(format!("{place}: {error}")),
+            Err(_) => Err(format!("{place}: no answer in {} s", QUESTION.as_secs())),
+        },
         Ask::Command(_) => call()?.run(ctx).await.map(|_| "status 0".to_owned()).map_err(|error| explain(&error)),
         Ask::Http { url, status, contains, ca_file } => http(url, *status, contains.as_deref(), ca_file.as_deref()).await,
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::claim;
 use crate::{
-    model::{Context, Outcome, Seconds, StepId, Timestamp},
+    model::{Outcome, PolicyName, Seconds, StepId, Timestamp},
     orchestrator::{
         OrchestratorError,
         journal::{JournalRecord, read},
         order::Desk,
-        runs,
         state::JournalEvent,
     },
 };
@@ -65,11 +65,8 @@ pub fn bars(records: &[JournalRecord]) -> Vec<Bar> {
 ///
 /// # Errors
 /// When the control store cannot be read.
-pub async fn measured(desk: &Desk, runbook: &str, ctx: &Context) -> Result<BTreeMap<StepId, Seconds>, OrchestratorError> {
-    for run in runs::ids(desk.store.as_ref()).await?.into_iter().rev().take(RUNS_LOOKED_AT) {
-        if ctx.cancel.is_draining() {
-            break;
-        }
+pub async fn measured(desk: &Desk, policy: &PolicyName, runbook: &str) -> Result<BTreeMap<StepId, Seconds>, OrchestratorError> {
+    for run in claim::runs(desk, policy).await?.into_iter().rev().take(RUNS_LOOKED_AT) {
         let records = read(desk.store.as_ref(), &run, &desk.key).await?.records;
         let of_runbook = matches!(records.first().map(|record| &record.event),
             Some(JournalEvent::RunStarted { plan, .. }) if plan.recovery.as_ref().is_some_and(|recovery| recovery.runbook == runbook));

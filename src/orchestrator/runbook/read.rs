@@ -17,6 +17,7 @@ use crate::{
 /// Largest runbook that is read, in bytes.
 pub const SIZE_MAX: u64 = 1 << 20;
 const COMMAND_LIMIT: Seconds = Seconds(600);
+const PROBE_LIMIT: &str = "10s";
 const PROBE_UNTIL: Seconds = Seconds(300);
 const PROBE_INTERVAL: Seconds = Seconds(1);
 
@@ -221,7 +222,8 @@ impl Reader {
             Some(Ask::Http { url: http.url, status, contains: http.contains, ca_file })
         }));
         asks.extend(file.tcp.map(|place| Some(Ask::Tcp(place))));
-        asks.extend(file.command.map(|command| {
+        asks.extend(file.command.map(|mut command| {
+            command.limit.get_or_insert_with(|| PROBE_LIMIT.to_owned());
             if !command.check.is_empty() || !command.undo.is_empty() || !command.outputs.is_empty() {
                 self.say(d, &format!("{path}.command"), "the command of a probe changes nothing: it has no check, undo or outputs");
             }
