@@ -44,13 +44,19 @@ fn a_recovery_killed_at_every_boundary_of_its_steps_ends_well_and_does_nothing_t
         assert!(deaths < 200, "it never ends");
         running = world.resume(&[]);
     }
-    let (envelope, _) = running.end(0);
+    let (code, envelope, said) = running.any_end();
     assert!(deaths >= 8, "{deaths}");
-    assert_eq!(envelope["data"]["facts"]["resumed"].as_array().unwrap().len(), deaths);
+    println!("{deaths} deaths");
+    if envelope["error"]["kind"] != "ended" {
+        assert_eq!(code, Some(0), "{envelope}\n{said}");
+        assert_eq!(envelope["data"]["facts"]["resumed"].as_array().unwrap().len(), deaths);
+        assert_eq!(world.report()["outcome"], "succeeded");
+    }
+    // It may have come to its end before it died.
+    assert!(world.site.run(&["runs", "list"], 0).lines().any(|line| line.contains("recover by") && line.contains("succeeded")));
     assert_same_tree(&expected, &world.site.path("restored"));
     assert_eq!(world.text("ran"), "one\ntwo\n");
     assert_eq!((world.text("live").as_str(), world.text("shut").as_str()), ("live\n", "shut\n"));
-    assert_eq!(world.report()["outcome"], "succeeded");
     assert!(points(&world) >= 1);
 }
 

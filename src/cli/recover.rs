@@ -103,6 +103,11 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     if let Some(site) = book.to.as_ref().filter(|site| **site != config.site) {
         return Err(CliError::usage(format!("the runbook {} is for the site {site}, and the configuration is of {}", book.name, config.site)));
     }
+    if let Some(event) = args.event_time.filter(|event| *event > ctx.clock.now()) {
+        return Err(
+            CliError::usage(format!("--event-time {event} is in the future")).hint("write it with its zone, for example 2026-11-21T13:00:00+01:00")
+        );
+    }
     let given = runbook::given(args.values.clone());
     book.values(&given).map_err(|problems| refused(&book.name, problems))?;
     let chosen = choose(&book, &args, globals).await?;

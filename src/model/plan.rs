@@ -207,7 +207,7 @@ pub struct Plan {
     pub accepted: Option<Accepted>,
     /// Of a plan that was made from a runbook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recovery: Option<Recovery>,
+    pub recovery: Option<Box<Recovery>>,
 }
 
 /// That somebody takes a point which lacks members.

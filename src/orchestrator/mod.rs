@@ -1,6 +1,7 @@
 //! Runs plans: journals each step before and after, goes on where another process stopped, and tells observers.
 
 pub mod backup;
+mod bend;
 mod error;
 pub mod execute;
 pub mod journal;

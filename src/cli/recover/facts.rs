@@ -240,7 +240,7 @@ impl Facts {
 }
 
 fn frame(state: &RunState) -> &crate::model::Recovery {
-    state.plan.recovery.as_ref().expect("it is the plan of a recovery")
+    state.plan.recovery.as_deref().expect("it is the plan of a recovery")
 }
 
 /// When each step ended last. One that a person took as done ended with that word.

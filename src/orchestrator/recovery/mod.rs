@@ -35,7 +35,7 @@ use crate::{
 pub use secrets::SecretsKey;
 
 /// Makes a recovery point of a policy, or finds the one that an earlier process of this run has made.
-pub type Protect = dyn Fn(PolicyName) -> LocalBoxFuture<'static, Result<(Option<RecoveryPointId>, Outcome), Problem>>;
+pub type Protect = dyn Fn(PolicyName) -> LocalBoxFuture<'static, Result<(Option<RecoveryPointId>, Outcome), Problem>> + Send + Sync;
 
 /// What the steps of a recovery work with.
 pub struct Tools {

@@ -217,10 +217,12 @@ impl Linter<'_> {
                     };
                     vec![of_policy, of_source.map(|what| ("restore.into", what))]
                 }
-                Work::Other(Action::Protect { policy }) => {
-                    vec![unknown("the configuration has no policy", policy.as_str(), policies()).map(|what| ("protect.policy", what))]
-                }
-                Work::Other(_) => Vec::new(),
+                Work::Other(action) => match action.as_ref() {
+                    Action::Protect { policy } => {
+                        vec![unknown("the configuration has no policy", policy.as_str(), policies()).map(|what| ("protect.policy", what))]
+                    }
+                    _ => Vec::new(),
+                },
             };
             wrong.into_iter().flatten().for_each(|(path, what)| self.say(written, path, what));
         }

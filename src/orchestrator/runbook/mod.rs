@@ -72,7 +72,7 @@ pub enum Work {
         overwrite: Overwrite,
     },
     /// Anything else.
-    Other(Action),
+    Other(Box<Action>),
 }
 
 /// Something that has to be known before a runbook runs.

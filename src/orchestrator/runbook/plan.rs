@@ -65,7 +65,7 @@ impl Runbook {
         let mut steps = Vec::new();
         for step in &self.steps {
             let action = match &step.work {
-                Work::Other(action) => action.clone(),
+                Work::Other(action) => Action::clone(action),
                 Work::Restore { member, select, to, overwrite } => {
                     if let Some((id, members)) = facts.point.as_ref().filter(|(_, members)| !members.contains(member)) {
                         let names: Vec<String> = members.iter().map(ToString::to_string).collect();
@@ -101,7 +101,7 @@ impl Runbook {
             terms: self.steps.iter().map(|step| (step.id.clone(), step.terms)).collect(),
         };
         let what = format!("recover by {}", self.name);
-        if problems.is_empty() { Ok(Plan { run: facts.run, what, steps, accepted: None, recovery: Some(recovery) }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Plan { run: facts.run, what, steps, accepted: None, recovery: Some(Box::new(recovery)) }) } else { Err(problems) }
     }
 }
 

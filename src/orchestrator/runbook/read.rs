@@ -147,7 +147,7 @@ impl Reader {
 
     fn work(&mut self, d: &Document<()>, file: &mut FileStep) -> Option<Work> {
         let mut found: Vec<Option<Work>> = Vec::new();
-        let other = |action: Option<Action>| action.map(Work::Other);
+        let other = |action: Option<Action>| action.map(|action| Work::Other(Box::new(action)));
         found.extend(file.command.take().map(|c| other(self.command(d, "command", c).map(|command| Action::Command { command }))));
         found.extend(file.restore.take().map(|restore| self.restore(d, restore)));
         found.extend(file.probe.take().map(|probe| other(self.probe(d, "probe", probe).map(|probe| Action::Probe { probe }))));
