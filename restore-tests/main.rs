@@ -28,6 +28,7 @@ mod paused;
 mod points;
 mod postgres;
 mod pruned;
+mod recover;
 mod refused;
 mod regions;
 mod secrets;

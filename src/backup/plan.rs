@@ -183,7 +183,7 @@ pub fn plan(facts: &Facts) -> Plan {
     }
     let action = Action::Commit { lineage: lineage.clone(), epoch };
     steps.push(Step { id: step_id(&["commit"]), needs: opens, after: captures, what: "write the manifest".to_owned(), action });
-    Plan { run: facts.run.clone(), what: format!("back up {lineage}"), steps, accepted: None }
+    Plan { run: facts.run.clone(), what: format!("back up {lineage}"), steps, accepted: None, recovery: None }
 }
 
 #[cfg(test)]

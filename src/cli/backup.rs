@@ -9,7 +9,7 @@ use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     backup::job::JobMember,
     config::{Need, PRIMARY, SourceConfig},
-    model::{MemberName, Plan, PolicyName, Problem, RecoveryPointId, outcome::explain},
+    model::{MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp, outcome::explain},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
@@ -53,6 +53,37 @@ pub async fn run(args: BackupArgs, globals: &Globals) -> Result<Report, CliError
     repo.remember(&end.record)?;
     let closed = closed(&repo, &end).await;
     Ok(report(&lineage, end, closed))
+}
+
+/// Makes a complete point of a policy, or finds the one that was begun after `since` by an earlier process of the same recovery.
+///
+/// # Errors
+/// Those of [`run`], in one line. What members came to is in the outcome.
+pub(super) async fn protect(policy: PolicyName, since: Timestamp, globals: &Globals) -> Result<(Option<RecoveryPointId>, Outcome), Problem> {
+    let (subject, ctx) = (policy.to_string(), globals.context());
+    let made = async {
+        let repo = Repo::open(globals, PRIMARY).await?;
+        let request = request(&repo, &BackupArgs { policy, members: Vec::new(), dry_run: false }).await?;
+        let lineage = request.lineage.clone();
+        let found = request
+            .record
+            .state()
+            .points
+            .keys()
+            .rev()
+            .find(|number| request.record.point(**number).is_some_and(|(_, point)| point.complete && point.started >= since));
+        if let Some(number) = found {
+            return Ok((Some(RecoveryPointId { lineage, number: *number }), Outcome::Succeeded));
+        }
+        let end = back_up(request, &ctx).await?;
+        repo.remember(&end.record)?;
+        let point = end.entry.filter(|number| end.record.point(*number).is_some()).map(|number| RecoveryPointId { lineage, number });
+        match closed(&repo, &end).await {
+            Some((_, problem)) if end.outcome.is_success() => Ok((point, Outcome::Failed { problem })),
+            _ => Ok((point, end.outcome)),
+        }
+    };
+    made.await.map_err(|error: CliError| Problem { subject, what: [vec![error.message], error.causes].concat().join(": ") })
 }
 
 async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliError> {

@@ -109,7 +109,7 @@ impl From<OrchestratorError> for CliError {
             OrchestratorError::Repository(error) => return error.into(),
             OrchestratorError::LostRun { .. } => (ExitCode::Failed, "lost-run"),
             OrchestratorError::NoRun { .. } => (ExitCode::Usage, "not-found"),
-            OrchestratorError::Busy { .. } => (ExitCode::Failed, "busy"),
+            OrchestratorError::Busy { .. } | OrchestratorError::Underway { .. } => (ExitCode::Failed, "busy"),
             OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),
             OrchestratorError::Illegal(_) => (ExitCode::Damaged, "damage"),
             OrchestratorError::Journal { .. } | OrchestratorError::Control(_) => (ExitCode::Failed, "store"),

@@ -15,11 +15,14 @@ pub mod man;
 mod mirrors;
 mod observe;
 pub mod output;
+mod page;
 pub mod points;
 pub mod prune;
 pub mod record;
+pub mod recover;
 pub mod repo;
 pub mod restore;
+pub mod runbook;
 pub mod runs;
 mod signals;
 #[cfg(test)]
@@ -67,6 +70,8 @@ pub enum Command {
     Points(points::PointsArgs),
     Copy(copy::CopyArgs),
     Restore(restore::RestoreArgs),
+    Recover(recover::RecoverArgs),
+    Runbook(runbook::RunbookArgs),
     Runs(runs::RunsArgs),
     Verify(verify::VerifyArgs),
     Expire(expire::ExpireArgs),
@@ -119,6 +124,8 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Keys(args) => keys::run(args, globals).await,
         Command::Backup(args) => backup::run(args, globals).await,
         Command::Restore(args) => restore::run(args, globals).await,
+        Command::Recover(args) => recover::run(args, globals).await,
+        Command::Runbook(args) => runbook::run(args, globals).await,
         Command::Runs(args) => runs::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,

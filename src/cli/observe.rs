@@ -10,7 +10,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::to_stderr;
-use crate::model::{ByteCount, Event, Observer, Outcome, StepId};
+use crate::model::{ByteCount, Event, Observer, Outcome, Seconds, StepId};
 
 /// One JSON object per event and line.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ fn line(event: &Event) -> Option<String> {
     };
     match event {
         Event::RunStarted { run, what, steps } => Some(format!("{what} (run {run}, {steps} steps)")),
-        Event::StepStarted { .. } | Event::Progress { .. } => None,
+        Event::StepStarted { .. } | Event::Progress { .. } | Event::Clock { .. } => None,
         Event::Problem(problem) => Some(format!("problem: {}: {}", problem.subject, problem.what)),
         Event::Note { text } => Some(text.clone()),
         Event::StepEnded { step, outcome } => Some(format!("  {step}: {}", how(outcome))),
@@ -63,6 +63,8 @@ impl Observer for Lines {
 struct Terminal {
     all: MultiProgress,
     bars: Mutex<HashMap<StepId, ProgressBar>>,
+    /// Burns down while a recovery runs.
+    clock: Mutex<Option<ProgressBar>>,
 }
 
 impl Terminal {
@@ -85,8 +87,39 @@ impl Terminal {
     }
 }
 
+/// What the clock of a recovery says.
+fn burn_down(event: &Event) -> Option<(u64, u64, String)> {
+    let Event::Clock { elapsed, objective, forecast, done, steps, stuck, .. } = event else { return None };
+    let left = if elapsed <= objective {
+        format!("{} left", Seconds(objective.0 - elapsed.0))
+    } else {
+        format!("{} LATE", Seconds(elapsed.0 - objective.0))
+    };
+    let wait = if *stuck > 0 { format!(", {stuck} WAIT FOR A PERSON") } else { String::new() };
+    Some((elapsed.0.min(objective.0), objective.0, format!("{elapsed} of {objective}, {left}; forecast {forecast}; {done} of {steps} steps{wait}")))
+}
+
+impl Terminal {
+    fn tick(&self, event: &Event) {
+        let mut clock = self.clock.lock().expect("no holder of this lock panics");
+        if let Some((position, length, message)) = burn_down(event) {
+            let bar = clock.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("[{bar:30}] {msg}").expect("a constant template").progress_chars("##.");
+                self.all.add(ProgressBar::new(length).with_style(style))
+            });
+            bar.set_position(position);
+            bar.set_message(message);
+        } else if matches!(event, Event::RunEnded { .. })
+            && let Some(bar) = clock.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 impl Observer for Terminal {
     fn event(&self, event: &Event) {
+        self.tick(event);
         let mut bars = self.bars.lock().expect("no holder of this lock panics");
         match event {
             Event::StepStarted { step, what } => {

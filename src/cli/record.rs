@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
 use crate::{
     config::{Config, PRIMARY},
-    model::{Accepted, EntryNumber, Problem},
+    model::{Accepted, EntryNumber, Problem, Seconds},
     repository::{
         record::{Body, Entry, Heads, Proven, Record, Standing},
         repo::RepoFile,
@@ -113,6 +113,10 @@ fn summary(body: &Body) -> String {
         Body::Prune(prune) => format!("{}: {} in {} objects", prune.epoch, prune.bytes, prune.objects),
         Body::Hold(mark) | Body::Release(mark) | Body::Suspect(mark) => format!("{} by {}: {}", mark.point.id, mark.by, mark.reason),
         Body::Proof(proof) => vault(&proof.of),
+        Body::Recovery(recovery) => {
+            let service = recovery.service_green.map_or("never".to_owned(), |green| Seconds::between(recovery.declared, green).to_string());
+            format!("{} {:?}, service after {service}, {} deviations", recovery.runbook, recovery.outcome, recovery.deviations).to_lowercase()
+        }
         Body::Restore(restore) => {
             let names = |accepted: &Accepted| accepted.missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let accepted = restore.accepted.as_ref().map(|accepted| format!("; {} accepts that {} may be missing", accepted.by, names(accepted)));

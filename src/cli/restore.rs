@@ -11,14 +11,11 @@ mod targets;
 pub use choose::Choice;
 pub use targets::Into;
 pub(super) use {
-    choose::{Wanted, find},
+    choose::{Wanted, answers, find},
     targets::own_target,
 };
 
-use self::{
-    choose::answers,
-    targets::{renaming, request},
-};
+use self::targets::{renaming, request};
 use super::{CliError, ExitCode, Globals, Report, backup::print_plan, output::table, repo::Repo};
 use crate::{
     config::{Config, PRIMARY, StoreConfig, StoreUrl},

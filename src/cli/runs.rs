@@ -3,12 +3,24 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{CliError, ExitCode, Globals, Report, backup, output::table, repo::Repo, restore};
+mod orders;
+
+use self::orders::{OfStep, Word, give};
+use super::{
+    CliError, ExitCode, Globals, Report, backup,
+    output::table,
+    recover::{self, Manner},
+    repo::Repo,
+    restore,
+};
 use crate::{
     config::PRIMARY,
     model::{Action, RunId},
     orchestrator::{
         OrchestratorError,
+        order::Bend,
+        process::Life,
+        recovery::screen,
         restore::{check_free, resume_restore},
         runs::{self, KnownRun},
         state::StepState,
@@ -44,15 +56,49 @@ pub enum RunsCommand {
     Resume {
         /// The run
         run: RunId,
+        /// How a recovery waits and reports
+        #[command(flatten)]
+        manner: Manner,
     },
-    /// Give up a run that was interrupted
+    /// Give up a run that was interrupted, or a recovery that runs, at a safe point
     #[command(after_long_help = "Example:\n  hourglass runs abort 20261121T120000Z-0123abcd --reason \"disk replaced\"")]
     Abort {
         /// The run
         run: RunId,
         /// Why, for those who read the record
-        #[arg(long)]
+        #[arg(long, value_parser = orders::words)]
         reason: String,
+        /// Who says so; needed for a recovery that runs
+        #[arg(long, value_name = "NAME", value_parser = orders::words)]
+        who: Option<String>,
+        /// Of a recovery: take back what commands with an undo did; one that does not run does it when it is resumed
+        #[arg(long, requires = "who")]
+        undo: bool,
+    },
+    /// Of a recovery: try a step again that did not succeed
+    #[command(after_long_help = "Example:\n  hourglass runs retry 20261121T120000Z-0123abcd start --who Berta --reason \"disk replaced\"")]
+    Retry(OfStep),
+    /// Of a recovery: go on without a step; the run ends incomplete
+    #[command(after_long_help = "Example:\n  hourglass runs skip 20261121T120000Z-0123abcd warm-up --who Berta --reason \"no time\"")]
+    Skip(OfStep),
+    /// Of a recovery: take a step as done, because a person did it
+    #[command(after_long_help = "Example:\n  hourglass runs done 20261121T120000Z-0123abcd dns --who Berta --reason \"set by hand\"")]
+    Done(OfStep),
+    /// Of a recovery: answer the question of a step with yes
+    #[command(after_long_help = "Example:\n  hourglass runs approve 20261121T120000Z-0123abcd cutover --who Berta --reason \"tests passed\"")]
+    Approve(OfStep),
+    /// Of a recovery: give a variable, or the output of a step (step.output), another value
+    #[command(after_long_help = "Example:\n  hourglass runs set 20261121T120000Z-0123abcd port 5434 --who Berta --reason \"5433 is taken\"")]
+    Set {
+        /// The run
+        run: RunId,
+        /// The name of the value
+        name: String,
+        /// The value
+        value: String,
+        /// Who and why
+        #[command(flatten)]
+        word: Word,
     },
 }
 
@@ -64,8 +110,13 @@ pub async fn run(args: RunsArgs, globals: &Globals) -> Result<Report, CliError> 
     match args.command {
         RunsCommand::List => list(globals).await,
         RunsCommand::Show { run } => show(&run, globals).await,
-        RunsCommand::Resume { run } => resume(run, globals).await,
-        RunsCommand::Abort { run, reason } => abort(&run, &reason, globals).await,
+        RunsCommand::Resume { run, manner } => resume(run, &manner, globals).await,
+        RunsCommand::Abort { run, reason, who, undo } => abort(&run, reason, who, undo, globals).await,
+        RunsCommand::Retry(OfStep { run, step, word }) => give(&run, Bend::Retry { step }, word, globals).await,
+        RunsCommand::Skip(OfStep { run, step, word }) => give(&run, Bend::Skip { step }, word, globals).await,
+        RunsCommand::Done(OfStep { run, step, word }) => give(&run, Bend::Done { step }, word, globals).await,
+        RunsCommand::Approve(OfStep { run, step, word }) => give(&run, Bend::Approve { step }, word, globals).await,
+        RunsCommand::Set { run, name, value, word } => give(&run, Bend::Set { name, value }, word, globals).await,
     }
 }
 
@@ -118,6 +169,14 @@ async fn show(run: &RunId, globals: &Globals) -> Result<Report, CliError> {
     let mut text = format!("{}: {}, {}\n", known.run, known.state.plan.what, known.phase());
     text += &table(&["step", "state", "what"], &rows);
     text += &format!("checkpoints: {}\n", known.state.checkpoints.len());
+    for (order, refused) in &known.state.orders {
+        let refused = refused.as_ref().map_or(String::new(), |why| format!(": refused: {why}"));
+        text += &format!("order {}: {} by {} ({}){refused}\n", order.number, order.bend.describe(), order.by, order.reason);
+    }
+    if known.state.ended.is_none() && known.state.plan.recovery.is_some() {
+        let stuck = known.state.unsatisfied().into_iter().map(|(step, _)| screen::failed(&known.state, step));
+        text += &stuck.map(|screen| screen + "\n").collect::<String>();
+    }
     if let Some(broken) = &known.broken {
         text += &format!("{broken}\n");
     }
@@ -128,9 +187,12 @@ async fn show(run: &RunId, globals: &Globals) -> Result<Report, CliError> {
 }
 
 /// A backup is not resumed as such: a new run goes on with what the old one stored, so that all members are captured together.
-async fn resume(run: RunId, globals: &Globals) -> Result<Report, CliError> {
+async fn resume(run: RunId, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
     let (repo, known) = known(&run, globals).await?;
     check_free(&known)?;
+    if known.state.plan.recovery.is_some() {
+        return recover::resume(known, repo, manner, globals).await;
+    }
     let point = known.state.plan.steps.iter().find_map(|step| match &step.action {
         Action::Restore { point, .. } => Some(point.clone()),
         _ => None,
@@ -155,10 +217,15 @@ async fn resume(run: RunId, globals: &Globals) -> Result<Report, CliError> {
     restore::finish(&repo.config, &operator, name, began, end, &ctx).await
 }
 
-async fn abort(run: &RunId, reason: &str, globals: &Globals) -> Result<Report, CliError> {
-    let repo = Repo::open(globals, PRIMARY).await?;
+/// A recovery that runs, or that is to be undone, is told to end by an order; any other run has to be gone.
+async fn abort(run: &RunId, reason: String, who: Option<String>, undo: bool, globals: &Globals) -> Result<Report, CliError> {
+    let (repo, known) = known(run, globals).await?;
+    let recovers = known.state.plan.recovery.is_some() && known.state.ended.is_none();
+    if let Some(who) = who.filter(|_| recovers && (undo || known.state.process.life() != Life::Gone)) {
+        return give(run, Bend::Abort { undo }, Word { who, reason }, globals).await;
+    }
     let control = storage::open(&repo.config.control).await?;
-    let was_open = runs::abort(&control, run, &keys(&repo), reason, &globals.context()).await?;
+    let was_open = runs::abort(&control, run, &keys(&repo), &reason, &globals.context()).await?;
     let text = if was_open { format!("run {run} is ended and never goes on") } else { format!("run {run} had ended already") };
     Ok(Report::new(json!({"run": run, "was_open": was_open}), text))
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
 use super::{Config, ConfigError, ConfigProblem, check::check, file::File, resolve, tree::Node};
 
 /// The JSON Schema of the configuration file.
@@ -35,12 +38,67 @@ pub fn parse(text: &str, path: &Path, state_dir: PathBuf) -> Result<Config, Vec<
     resolve::resolve(file, &resolve::Place { path, tree: &tree, state_dir })
 }
 
+/// A part of a file that is YAML: its value, and where in the file everything stands.
+#[derive(Debug)]
+pub struct Document<T> {
+    /// What it says.
+    pub value: T,
+    tree: Node,
+    before: u64,
+}
+
+/// A text in a document, with the keys that lead to it.
+#[derive(Debug)]
+pub struct Text<'a> {
+    /// Keys, and indices as text.
+    pub path: Vec<String>,
+    /// The text.
+    pub text: &'a str,
+}
+
+impl<T: JsonSchema + DeserializeOwned> Document<T> {
+    /// Reads YAML that stands `before` lines below the beginning of its file.
+    ///
+    /// # Errors
+    /// All problems of the first stage that found any.
+    pub fn read(text: &str, before: u64) -> Result<Document<T>, Vec<ConfigProblem>> {
+        let moved = |problems: Vec<ConfigProblem>| problems.into_iter().map(|p| ConfigProblem { line: p.line + before, ..p }).collect::<Vec<_>>();
+        let tree: Node = read(text).map_err(moved)?;
+        let problems = check(&tree, &schemars::schema_for!(T).to_value(), holds_secret);
+        if !problems.is_empty() {
+            return Err(moved(problems));
+        }
+        Ok(Document { value: read(text).map_err(moved)?, tree, before })
+    }
+}
+
+impl<T> Document<T> {
+    /// The value, and the rest, which still knows the places.
+    pub fn split(self) -> (T, Document<()>) {
+        (self.value, Document { value: (), tree: self.tree, before: self.before })
+    }
+
+    /// A problem with the value at a path (keys joined by dots).
+    pub fn problem(&self, path: &str, what: impl Into<String>) -> ConfigProblem {
+        let parts: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let (line, column) = self.tree.locate(&parts);
+        ConfigProblem { line: line + self.before, column, path: path.to_owned(), what: what.into() }
+    }
+
+    /// All texts in it.
+    pub fn texts(&self) -> Vec<Text<'_>> {
+        let mut found = Vec::new();
+        self.tree.texts(&mut Vec::new(), &mut |path, text| found.push(Text { path: path.to_vec(), text }));
+        found
+    }
+}
+
 /// Values of environment variables are never printed, wherever they stand by mistake.
 fn holds_secret(path: &[String]) -> bool {
     path.iter().any(|part| part == "env" || part == "env_files")
 }
 
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Vec<ConfigProblem>> {
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Vec<ConfigProblem>> {
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location();

@@ -22,7 +22,7 @@ pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use images::{Destination, ImagesConfig, ImagesMode, RegistryConfig};
 pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule};
-pub use load::{EXAMPLE, load, parse, schema};
+pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::Schedule;

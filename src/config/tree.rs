@@ -99,6 +99,21 @@ impl Node {
         next.map_or((self.line, self.column), |node| node.locate(&path[1..]))
     }
 
+    /// Tells every text in it, with the keys that lead there.
+    pub fn texts<'a>(&'a self, path: &mut Vec<String>, tell: &mut impl FnMut(&[String], &'a str)) {
+        let mut inner = |key: String, node: &'a Node, tell: &mut _| {
+            path.push(key);
+            node.texts(path, tell);
+            path.pop();
+        };
+        match &self.value {
+            Value::List(items) => items.iter().enumerate().for_each(|(i, item)| inner(i.to_string(), item, tell)),
+            Value::Map(map) => map.iter().for_each(|(key, value)| inner(key.text().unwrap_or_default().to_owned(), value, tell)),
+            Value::Text(text) => tell(path, text),
+            _ => {}
+        }
+    }
+
     /// The text, if it is one.
     pub fn text(&self) -> Option<&str> {
         match &self.value {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ByteCount, Outcome, Problem, RunId, StepId};
+use super::{ByteCount, Outcome, Problem, RunId, Seconds, StepId};
 
 /// One thing that happened in a run.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +41,23 @@ pub enum Event {
     Note {
         /// Said in one line.
         text: String,
+    },
+    /// Where a recovery is on its clock.
+    Clock {
+        /// Which run.
+        run: RunId,
+        /// Since it was declared.
+        elapsed: Seconds,
+        /// When the service should be there, counted the same way.
+        objective: Seconds,
+        /// When it is going to be there, as far as budgets say.
+        forecast: Seconds,
+        /// Steps that are done.
+        done: usize,
+        /// All steps.
+        steps: usize,
+        /// Steps that wait for a person.
+        stuck: usize,
     },
     /// A step ended.
     StepEnded {

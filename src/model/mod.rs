@@ -8,6 +8,7 @@ pub mod ids;
 pub mod outcome;
 pub mod plan;
 pub mod progress;
+pub mod recovery;
 pub mod secret;
 pub mod units;
 
@@ -21,5 +22,6 @@ pub use ids::{
 pub use outcome::{Outcome, Problem};
 pub use plan::{Accepted, Action, Class, Destination, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
 pub use progress::Progress;
+pub use recovery::{Ask, Command, OutputPlace, OutputRule, Probe, Question, Recovery, Terms};
 pub use secret::Secret;
-pub use units::ByteCount;
+pub use units::{ByteCount, Seconds};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EpochId, Lineage, MemberName, RecoveryPointId, RunId, StepId, Timestamp, VaultId};
+use super::{Command, EpochId, Lineage, MemberName, PolicyName, Probe, Question, Recovery, RecoveryPointId, RunId, StepId, Timestamp, VaultId};
 
 /// How the points of an epoch relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,57 @@ pub enum Action {
         /// Whether the target may hold something.
         overwrite: Overwrite,
     },
+    /// Run a command, unless its check says that it is done.
+    Command {
+        /// Which.
+        command: Command,
+    },
+    /// Ask until the answer is right.
+    Probe {
+        /// What.
+        probe: Probe,
+    },
+    /// Wait for a person's decision.
+    Approve {
+        /// About what.
+        question: Question,
+    },
+    /// Stop the old site, and prove that it is stopped or have a person say so.
+    Fence {
+        /// Stops it.
+        command: Option<Command>,
+        /// Proves it.
+        proof: Option<Probe>,
+        /// What a person has to attest when it is not proved.
+        attest: Option<Question>,
+    },
+    /// Move traffic.
+    Switch {
+        /// Moves it, and moves it back.
+        command: Command,
+        /// Shows where it goes.
+        proof: Probe,
+    },
+    /// Make a first recovery point at this site.
+    Protect {
+        /// Of what.
+        policy: PolicyName,
+    },
+}
+
+impl Action {
+    /// The command that it runs, if it runs one.
+    pub fn command(&self) -> Option<&Command> {
+        match self {
+            Action::Command { command } | Action::Switch { command, .. } | Action::Fence { command: Some(command), .. } => Some(command),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be begun again after it was begun and nobody knows how it ended.
+    pub fn is_repeatable(&self) -> bool {
+        self.command().is_none_or(Command::is_repeatable)
+    }
 }
 
 /// Where a restore writes.
@@ -154,6 +205,9 @@ pub struct Plan {
     /// Of a restore of an incomplete point that was chosen nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
+    /// Of a plan that was made from a runbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Box<Recovery>>,
 }
 
 /// That somebody takes a point which lacks members.

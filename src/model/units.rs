@@ -39,6 +39,41 @@ impl Sum for ByteCount {
     }
 }
 
+/// A whole number of seconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seconds(pub u64);
+
+impl Seconds {
+    /// The time between two instants; none when `to` is not after `from`.
+    pub fn between(from: jiff::Timestamp, to: jiff::Timestamp) -> Seconds {
+        Seconds(u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0))
+    }
+
+    /// The same as the standard library has it.
+    pub fn duration(self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.0)
+    }
+}
+
+impl From<std::time::Duration> for Seconds {
+    fn from(duration: std::time::Duration) -> Seconds {
+        Seconds(duration.as_secs())
+    }
+}
+
+impl fmt::Display for Seconds {
+    /// `45 s`, `12:07 min`, `1:02:07 h`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hours, minutes, seconds) = (self.0 / 3600, self.0 / 60 % 60, self.0 % 60);
+        match (hours, minutes) {
+            (0, 0) => write!(f, "{seconds} s"),
+            (0, _) => write!(f, "{minutes}:{seconds:02} min"),
+            _ => write!(f, "{hours}:{minutes:02}:{seconds:02} h"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,10 @@
 //! What can go wrong with a run itself, as opposed to its steps.
 
 use super::state::IllegalEvent;
-use crate::{model::RunId, storage::StoreError};
+use crate::{
+    model::{PolicyName, RunId},
+    storage::StoreError,
+};
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,16 @@ pub enum OrchestratorError {
         /// Why it is not free.
         why: &'static str,
     },
+    /// Another run recovers the same.
+    #[error("run {run} recovers {policy} already, and is {phase}")]
+    Underway {
+        /// Which.
+        run: RunId,
+        /// What it recovers.
+        policy: PolicyName,
+        /// Where it is.
+        phase: &'static str,
+    },
     /// It has ended.
     #[error("run {run} has ended and never runs again by itself")]
     Ended {
@@ -79,6 +92,9 @@ impl OrchestratorError {
             OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
             OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),
             OrchestratorError::Busy { .. } => Some("wait for it, or end that process; it is taken over once it is gone".to_owned()),
+            OrchestratorError::Underway { run, .. } => Some(format!(
+                "`hourglass runs resume {run}` goes on with it once its process is gone, `hourglass runs abort {run} --reason TEXT` gives it up"
+            )),
             OrchestratorError::Ended { .. } => Some("begin a new run".to_owned()),
         }
     }

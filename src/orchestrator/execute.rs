@@ -1,25 +1,32 @@
 //! Runs a plan: starts what may start, journals before and after, stops at a safe point when asked.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use super::{
     OrchestratorError,
     journal::Journal,
+    order::{Bend, Desk, Order},
     output::{Output, StepEnd},
     process::Process,
+    recovery::screen,
     state::{JournalEvent, RunState, StepState},
 };
 use crate::model::{Action, Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::advise};
 
 /// Steps that run at the same time at most.
 const PARALLEL_MAX: usize = 4;
+/// The same of a recovery, whose steps mostly wait.
+pub const BENDABLE_PARALLEL_MAX: usize = 16;
+/// How often a recovery tells how late it is.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A run that goes on: its state and the journal that it is told to.
 #[derive(Debug)]
@@ -55,6 +62,13 @@ impl Run {
     /// Whether a restore step has journalled that its target may be written to. To be asked before it begins: then it was an earlier process.
     pub fn was_admitted(&self, step: &StepId) -> bool {
         self.state().checkpoints.iter().any(|(of, output)| of == step && matches!(output, Output::Written { .. }))
+    }
+
+    /// Who has answered the question of a step with yes.
+    pub fn answer(&self, step: &StepId) -> Option<String> {
+        let state = self.state();
+        let answers = |order: &&Order| matches!(&order.bend, Bend::Approve { step: of } if of == step);
+        state.obeyed().find(answers).map(|order| order.by.clone())
     }
 
     /// The run's id, the same for every process that works on it.
@@ -112,50 +126,163 @@ impl Run {
         F: Fn(Arc<Run>, Step) -> Fut,
         Fut: Future<Output = StepEnd>,
     {
+        self.drive(perform, None).await
+    }
+
+    /// The same; with a desk, people can bend the run: a step that failed ends neither the others nor the run, which waits for orders.
+    ///
+    /// # Errors
+    /// See [`Run::execute`].
+    pub async fn drive<F, Fut>(self: &Arc<Run>, perform: F, desk: Option<&Desk>) -> Result<Outcome, OrchestratorError>
+    where
+        F: Fn(Arc<Run>, Step) -> Fut,
+        Fut: Future<Output = StepEnd>,
+    {
         let plan = self.snapshot().plan;
         self.ctx.observer.event(&Event::RunStarted { run: plan.run.clone(), what: plan.what.clone(), steps: plan.steps.len() });
+        let most = if desk.is_some() { BENDABLE_PARALLEL_MAX } else { PARALLEL_MAX };
+        let mut orders = match desk {
+            Some(desk) => Some(self.open_desk(desk).await?),
+            None => None,
+        };
         let mut running = FuturesUnordered::new();
-        let mut begun = BTreeSet::new();
+        let mut begun = BTreeMap::new();
+        let mut tick = tokio::time::interval(TICK);
+        let mut idle = Instant::now();
         loop {
-            while running.len() < PARALLEL_MAX && !self.ctx.cancel.is_draining() {
+            while running.len() < most && !self.ctx.cancel.is_draining() {
                 let Some(step) = self.next_ready(&begun) else { break };
-                begun.insert(step.id.clone());
+                begun.insert(step.id.clone(), Instant::now());
                 self.record(JournalEvent::StepStarted { step: step.id.clone() }).await?;
                 self.ctx.observer.event(&Event::StepStarted { step: step.id.clone(), what: step.what.clone() });
                 let work = perform(Arc::clone(self), step.clone());
                 running.push(async move { (step.id, work.await) });
             }
-            let Some((step, end)) = running.next().await else { break };
-            let (outcome, output) = end;
-            self.record(JournalEvent::StepEnded { step: step.clone(), outcome: outcome.clone(), output }).await?;
-            self.ctx.observer.event(&Event::StepEnded { step, outcome });
+            if running.is_empty() && desk.is_none_or(|desk| self.is_over() || idle.elapsed() >= desk.patience) {
+                break;
+            }
+            tokio::select! {
+                Some((step, (outcome, output))) = running.next() => {
+                    begun.remove(&step);
+                    self.record(JournalEvent::StepEnded { step: step.clone(), outcome: outcome.clone(), output }).await?;
+                    self.ctx.observer.event(&Event::StepEnded { step: step.clone(), outcome });
+                    self.explain(&step);
+                    idle = Instant::now();
+                }
+                Some(order) = next(&mut orders) => {
+                    self.take(order).await?;
+                    idle = Instant::now();
+                }
+                _ = tick.tick(), if desk.is_some() => {
+                    let since = begun.iter().map(|(step, at): (&StepId, &Instant)| (step.clone(), at.elapsed().into())).collect();
+                    screen::clock(&self.state(), &since, &self.ctx);
+                }
+            }
         }
-        self.end(&plan).await
+        self.end(&plan, desk.is_some()).await
     }
 
-    async fn end(self: &Arc<Run>, plan: &Plan) -> Result<Outcome, OrchestratorError> {
+    /// Whether nothing is left to do, or nothing may be begun.
+    fn is_over(&self) -> bool {
+        let state = self.state();
+        self.ctx.cancel.is_draining() || state.aborted().is_some() || state.steps.keys().all(|step| state.satisfies(step))
+    }
+
+    /// Takes what was ordered before this process came, and listens for more.
+    async fn open_desk(self: &Arc<Run>, desk: &Desk) -> Result<mpsc::Receiver<Order>, OrchestratorError> {
         let state = self.snapshot();
-        let unfinished = state.steps.values().any(|step| !matches!(step, StepState::Ended(..)));
-        let outcome = match self.ctx.cancel.is_draining() && unfinished {
-            true => Outcome::Cancelled { reason: "stopped by a signal".to_owned() },
-            false => state.outcome(),
-        };
-        // A cancelled run stays open, so that it can be resumed; so does a restore that failed: what it has written is there.
-        let restores = plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
-        let goes_on = matches!(outcome, Outcome::Cancelled { .. }) || (restores && matches!(outcome, Outcome::Failed { .. }));
-        if !goes_on {
-            self.record(JournalEvent::RunEnded { outcome: outcome.clone() }).await?;
+        for step in state.steps.iter().filter(|(_, state)| **state == StepState::Started).map(|(step, _)| step) {
+            let what = "it was begun, and nobody knows whether it was done; look, then say done, retry or skip".to_owned();
+            let outcome = Outcome::Stuck { problem: Problem { subject: step.to_string(), what } };
+            self.record(JournalEvent::StepEnded { step: step.clone(), outcome, output: Output::Nothing }).await?;
         }
-        self.ctx.observer.event(&Event::RunEnded { run: plan.run.clone(), outcome: outcome.clone() });
+        let mut taken = state.orders.last().map_or(0, |(order, _)| order.number);
+        for order in desk.waiting(&state.plan.run, taken).await? {
+            taken = order.number;
+            self.take(order).await?;
+        }
+        let state = self.snapshot();
+        state.unsatisfied().into_iter().for_each(|(step, _)| self.explain(step));
+        Ok(desk.listen(&state.plan.run, taken))
+    }
+
+    async fn take(self: &Arc<Run>, order: Order) -> Result<(), OrchestratorError> {
+        let refused = self.state().refusal(&order.bend, &order.by).map(str::to_owned);
+        let verdict = refused.as_ref().map_or(String::new(), |why| format!("; it changes nothing: {why}"));
+        let text = format!("{} orders: {} ({}){verdict}", order.by, order.bend.describe(), order.reason);
+        let aborts = refused.is_none() && matches!(order.bend, Bend::Abort { .. });
+        self.record(JournalEvent::Ordered { order, refused }).await?;
+        self.ctx.observer.event(&Event::Note { text });
+        if aborts && !self.ctx.cancel.is_draining() {
+            self.ctx.cancel.raise();
+        }
+        Ok(())
+    }
+
+    /// Shows what a person can do about a step that lets nothing go on.
+    fn explain(&self, step: &StepId) {
+        let state = self.state();
+        if state.plan.recovery.is_some() && !state.satisfies(step) && !self.ctx.cancel.is_draining() {
+            self.ctx.observer.event(&Event::Note { text: screen::failed(&state, step) });
+        }
+    }
+
+    async fn end(self: &Arc<Run>, plan: &Plan, bendable: bool) -> Result<Outcome, OrchestratorError> {
+        let state = self.snapshot();
+        let cut_off = |step: &StepState| bendable && matches!(step, StepState::Ended(Outcome::Cancelled { .. }, _));
+        let unfinished = state.steps.values().any(|step| !matches!(step, StepState::Ended(..)) || cut_off(step));
+        let stuck = state.unsatisfied().into_iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
+        let outcome = match (self.ctx.cancel.is_draining() && unfinished, bendable && !stuck.is_empty()) {
+            (true, _) => Outcome::Cancelled { reason: "stopped by a signal".to_owned() },
+            (false, true) => Outcome::Stuck { problem: Problem { subject: stuck, what: "nobody has said how to go on".to_owned() } },
+            (false, false) => state.outcome(),
+        };
+        // A cancelled run stays open, so that it can be resumed; so does a restore that failed: what it has written is there; and one that waits for orders.
+        let restores = plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
+        let goes_on = match outcome {
+            Outcome::Cancelled { .. } => true,
+            Outcome::Stuck { .. } => bendable,
+            Outcome::Failed { .. } => restores,
+            Outcome::Succeeded | Outcome::Incomplete { .. } => false,
+        };
+        if state.aborted().is_some() {
+            return Ok(outcome);
+        }
+        if goes_on {
+            self.ctx.observer.event(&Event::RunEnded { run: plan.run.clone(), outcome: outcome.clone() });
+            return Ok(outcome);
+        }
+        self.close(outcome).await
+    }
+
+    /// Journals that the run has ended and never goes on.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn close(self: &Arc<Run>, outcome: Outcome) -> Result<Outcome, OrchestratorError> {
+        self.record(JournalEvent::RunEnded { outcome: outcome.clone() }).await?;
+        self.ctx.observer.event(&Event::RunEnded { run: self.snapshot().plan.run, outcome: outcome.clone() });
         Ok(outcome)
     }
 
-    fn next_ready(&self, begun: &BTreeSet<StepId>) -> Option<Step> {
+    fn next_ready(&self, begun: &BTreeMap<StepId, Instant>) -> Option<Step> {
         let state = self.state();
+        if state.aborted().is_some() {
+            return None;
+        }
         let ended = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(..)));
-        let succeeded = |id: &StepId| matches!(state.steps.get(id), Some(StepState::Ended(Outcome::Succeeded | Outcome::Incomplete { .. }, _)));
-        let ready = |step: &&Step| !ended(&step.id) && !begun.contains(&step.id) && step.needs.iter().all(succeeded) && step.after.iter().all(ended);
+        let satisfied = |id: &StepId| state.satisfies(id);
+        let ready =
+            |step: &&Step| !ended(&step.id) && !begun.contains_key(&step.id) && step.needs.iter().all(satisfied) && step.after.iter().all(ended);
         state.plan.steps.iter().find(ready).cloned()
+    }
+}
+
+/// The next order; never, where nobody can give one.
+async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -183,7 +310,13 @@ mod tests {
             what: (*name).to_owned(),
             action: Action::ResumeWriters,
         };
-        Plan { run: RunId::new(jiff::Timestamp::UNIX_EPOCH, 1), what: "a test".to_owned(), steps: names.iter().map(step).collect(), accepted: None }
+        Plan {
+            run: RunId::new(jiff::Timestamp::UNIX_EPOCH, 1),
+            what: "a test".to_owned(),
+            steps: names.iter().map(step).collect(),
+            accepted: None,
+            recovery: None,
+        }
     }
 
     #[tokio::test]

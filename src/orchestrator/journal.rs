@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{OrchestratorError, state::JournalEvent};
 use crate::{
     model::{RunId, Timestamp},
-    pipeline::hash::{Mac, MacKey, sha256},
+    pipeline::hash::{MacKey, sha256},
     repository::layout,
     storage::{ErrorKind, ObjectStore, Put, PutOptions, list_all},
 };
@@ -32,8 +32,7 @@ pub struct JournalRecord {
 impl JournalRecord {
     /// The bytes that are stored: the record as a line of JSON, and a line with its MAC.
     pub fn encode(&self, key: &MacKey) -> Vec<u8> {
-        let line = serde_json::to_string(self).expect("journal records are plain data");
-        format!("{line}\n{}\n", key.mac(line.as_bytes())).into_bytes()
+        signed_line::encode(self, key)
     }
 
     /// Reads them back.
@@ -41,6 +40,28 @@ impl JournalRecord {
     /// # Errors
     /// Why they are not record `number` of `run`, written by a holder of `key`.
     pub fn decode(bytes: &[u8], run: &RunId, number: u64, key: &MacKey) -> Result<JournalRecord, &'static str> {
+        let record: JournalRecord = signed_line::decode(bytes, key)?;
+        match record.format == 1 && record.run == *run && record.number == number {
+            true => Ok(record),
+            false => Err("it is of another run or number"),
+        }
+    }
+}
+
+/// What lies in the control store: a line of JSON, and a line with its MAC.
+pub(super) mod signed_line {
+    use serde::{Serialize, de::DeserializeOwned};
+
+    use crate::pipeline::{Mac, MacKey};
+
+    /// The bytes that are stored.
+    pub fn encode(value: &impl Serialize, key: &MacKey) -> Vec<u8> {
+        let line = serde_json::to_string(value).expect("what is journalled is plain data");
+        format!("{line}\n{}\n", key.mac(line.as_bytes())).into_bytes()
+    }
+
+    /// Reads them back; says why they were not written by a holder of `key`.
+    pub fn decode<T: DeserializeOwned>(bytes: &[u8], key: &MacKey) -> Result<T, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
         let (line, mac) = text.strip_suffix('\n').and_then(|t| t.split_once('\n')).ok_or("it has not two lines")?;
         let mut code = [0; 32];
@@ -48,11 +69,7 @@ impl JournalRecord {
         if !key.verify(line.as_bytes(), &Mac(code)) {
             return Err("its MAC is not ours");
         }
-        let record: JournalRecord = serde_json::from_str(line).map_err(|_| "it is of an unknown form")?;
-        match record.format == 1 && record.run == *run && record.number == number {
-            true => Ok(record),
-            false => Err("it is of another run or number"),
-        }
+        serde_json::from_str(line).map_err(|_| "it is of an unknown form")
     }
 }
 
@@ -134,7 +151,9 @@ pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<
 /// When the store does not answer.
 pub async fn is_ended(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<bool, OrchestratorError> {
     let listed = list_all(store, &layout::journal_prefix(run)).await.map_err(OrchestratorError::journal(run))?;
-    let Some((number, last)) = listed.last().and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
+    // Orders lie below it too.
+    let own = listed.iter().rev().find(|object| !object.key.as_str().starts_with(&layout::order_prefix(run)));
+    let Some((number, last)) = own.and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
     let bytes = store.get(last, None).await.map_err(OrchestratorError::journal(run))?;
     Ok(JournalRecord::decode(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))
 }

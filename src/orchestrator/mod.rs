@@ -1,13 +1,17 @@
 //! Runs plans: journals each step before and after, goes on where another process stopped, and tells observers.
 
 pub mod backup;
+mod bend;
 mod error;
 pub mod execute;
 pub mod journal;
+pub mod order;
 pub mod output;
 pub mod perform;
 pub mod process;
+pub mod recovery;
 pub mod restore;
+pub mod runbook;
 pub mod runs;
 pub mod state;
 

@@ -1,10 +1,12 @@
-//! What a step leaves for later steps and for a resumed run, as the journal holds it. Nothing private: no names of files, no argument vectors.
+//! What a step leaves for later steps and for a resumed run, as the journal holds it. Nothing private: no names of files; argument vectors stand in a runbook's plan alone.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     backup::Checkpoint,
-    model::{ByteCount, EntryNumber, Outcome},
+    model::{ByteCount, EntryNumber, Outcome, RecoveryPointId},
 };
 
 /// What a step left.
@@ -43,6 +45,35 @@ pub enum Output {
         /// The positions.
         components: Vec<u32>,
     },
+    /// Values that a command printed.
+    Values {
+        /// Outputs by name.
+        plain: BTreeMap<String, String>,
+        /// Secret outputs by name, encrypted under a key of the operator's.
+        secret: BTreeMap<String, String>,
+        /// Nothing was run: its check said that it was done.
+        was_done: bool,
+    },
+    /// What a probe was told.
+    Answered {
+        /// Before anything was done; only of a switch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+        /// At the end.
+        after: String,
+    },
+    /// A person's decision.
+    Decided {
+        /// Who.
+        by: String,
+    },
+    /// A recovery point.
+    Point {
+        /// Which.
+        point: RecoveryPointId,
+    },
+    /// What the step did was taken back.
+    Undone,
     /// Nothing: the step found damage or forgery in the repository.
     Damaged,
     /// What a later run of the same epoch need not put again.

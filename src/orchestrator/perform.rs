@@ -8,6 +8,7 @@ use super::{
     OrchestratorError,
     execute::{Run, failed},
     output::{Output, StepEnd},
+    recovery::{Tools, act::act},
 };
 use crate::{
     backup::{self, commit::commit, job::BackupJob},
@@ -30,10 +31,15 @@ pub enum Equipment {
     Backup(Box<BackupJob>),
     /// For a restore: the point, and the sources that know how to load.
     Restore(Box<OpenedPoint>, BTreeMap<MemberName, Arc<dyn Source>>),
+    /// For a recovery.
+    Recovery(Box<Tools>),
 }
 
 /// Does one step.
 pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: Context) -> StepEnd {
+    if let Equipment::Recovery(tools) = equipment.as_ref() {
+        return act(run, step, tools, &ctx).await;
+    }
     match (step.action, equipment.as_ref()) {
         (Action::OpenEpoch { new, .. }, Equipment::Backup(job)) => match backup::steps::open_epoch(job, &new, &ctx).await {
             Ok(number) => (Outcome::Succeeded, Output::Entry { number }),
@@ -70,21 +76,21 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
     }
 }
 
-fn cancelled() -> StepEnd {
+pub(super) fn cancelled() -> StepEnd {
     (Outcome::Cancelled { reason: "stopped by a signal".to_owned() }, Output::Nothing)
 }
 
 /// What a restore step is about.
-struct Wanted<'a> {
-    point: &'a OpenedPoint,
-    sources: &'a BTreeMap<MemberName, Arc<dyn Source>>,
-    member: &'a MemberName,
-    select: Vec<String>,
-    to: Destination,
-    overwrite: Overwrite,
+pub(super) struct Wanted<'a> {
+    pub point: &'a OpenedPoint,
+    pub sources: &'a BTreeMap<MemberName, Arc<dyn Source>>,
+    pub member: &'a MemberName,
+    pub select: Vec<String>,
+    pub to: Destination,
+    pub overwrite: Overwrite,
 }
 
-async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context) -> StepEnd {
+pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context) -> StepEnd {
     // What a step of this run has begun to write is its own. One that was refused has not.
     let resumed = run.was_admitted(step);
     let to = match wanted.to {

@@ -62,6 +62,7 @@ impl KnownRun {
             (Some(Outcome::Cancelled { .. }), _) => "cancelled",
             (Some(Outcome::Stuck { .. }), _) => "stuck",
             (None, Life::Alive) => "running",
+            (None, Life::Gone) if self.state.plan.recovery.is_some() && !self.state.unsatisfied().is_empty() => "stuck",
             (None, Life::Gone) => "interrupted",
             (None, Life::Unknown) => "running elsewhere",
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{output::Output, process::Process};
+use super::{order::Order, output::Output, process::Process};
 use crate::model::{Action, Outcome, Plan, Problem, StepId};
 
 /// What the journal says happened.
@@ -44,6 +44,14 @@ pub enum JournalEvent {
         /// What later steps need of it.
         output: Output,
     },
+    /// A person gave an order.
+    Ordered {
+        /// Which.
+        order: Order,
+        /// Why it changes nothing, if it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// The run ended.
     RunEnded {
         /// How.
@@ -56,7 +64,7 @@ pub enum JournalEvent {
 pub enum StepState {
     /// Not begun.
     Waiting,
-    /// Begun; after a crash: begun and not known to have ended. Every step is safe to run again.
+    /// Begun; after a crash: begun and not known to have ended.
     Started,
     /// Ended.
     Ended(Outcome, Output),
@@ -83,6 +91,8 @@ pub struct RunState {
     pub steps: BTreeMap<StepId, StepState>,
     /// Checkpoints, in order.
     pub checkpoints: Vec<(StepId, Output)>,
+    /// Orders, in the order of their numbers; why one changed nothing, if it did not.
+    pub orders: Vec<(Order, Option<String>)>,
     /// How it ended, if it has.
     pub ended: Option<Outcome>,
 }
@@ -97,7 +107,7 @@ impl RunState {
             return Err(IllegalEvent { event: format!("{event:?}"), why: "a run begins with run-started" });
         };
         let steps = plan.steps.iter().map(|step| (step.id.clone(), StepState::Waiting)).collect();
-        Ok(RunState { plan, process, steps, checkpoints: Vec::new(), ended: None })
+        Ok(RunState { plan, process, steps, checkpoints: Vec::new(), orders: Vec::new(), ended: None })
     }
 
     /// Whether an event can follow.
@@ -118,7 +128,10 @@ impl RunState {
                 Some(_) => Some("the step is not running"),
                 None => Some("the plan has no such step"),
             },
-            (JournalEvent::Resumed { .. } | JournalEvent::Checkpoint { .. } | JournalEvent::RunEnded { .. }, None) => None,
+            (JournalEvent::Ordered { order, refused: None }, None) => self.refusal(&order.bend, &order.by),
+            (JournalEvent::Ordered { .. } | JournalEvent::Resumed { .. } | JournalEvent::Checkpoint { .. } | JournalEvent::RunEnded { .. }, None) => {
+                None
+            }
         };
         refused.map_or(Ok(()), |why| Err(IllegalEvent { event: format!("{event:?}"), why }))
     }
@@ -142,14 +155,21 @@ impl RunState {
             JournalEvent::RunStarted { .. } => {}
             JournalEvent::Resumed { process } => {
                 self.process = process;
-                // What did not succeed is tried again.
-                for state in self.steps.values_mut() {
-                    if matches!(state, StepState::Ended(Outcome::Failed { .. } | Outcome::Cancelled { .. }, _)) {
-                        *state = StepState::Started;
+                // What did not succeed is tried again, unless that could do it twice.
+                for step in self.plan.steps.iter().filter(|step| step.action.is_repeatable()) {
+                    let state = self.steps.get_mut(&step.id).expect("every step of the plan has a state");
+                    if !matches!(state, StepState::Ended(Outcome::Succeeded | Outcome::Incomplete { .. }, _)) {
+                        *state = StepState::Waiting;
                     }
                 }
             }
             JournalEvent::Checkpoint { step, output } => self.checkpoints.push((step, output)),
+            JournalEvent::Ordered { order, refused } => {
+                if refused.is_none() {
+                    self.obey(&order);
+                }
+                self.orders.push((order, refused));
+            }
             JournalEvent::RunEnded { outcome } => self.ended = Some(outcome),
             JournalEvent::StepStarted { step } => drop(self.steps.insert(step, StepState::Started)),
             JournalEvent::StepEnded { step, outcome, output } => drop(self.steps.insert(step, StepState::Ended(outcome, output))),

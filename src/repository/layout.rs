@@ -1,6 +1,6 @@
 //! The key of every object, once. See `docs/format/README.md`.
 
-use crate::model::{EntryNumber, EpochId, Lineage, ObjectKey, RunId, Sha256, VaultId};
+use crate::model::{EntryNumber, EpochId, Lineage, ObjectKey, PolicyName, RunId, Sha256, VaultId};
 
 /// Version of every format that this code writes and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -67,6 +67,21 @@ pub fn hints(lineage: &Lineage, epoch: &EpochId, object: Sha256) -> ObjectKey {
 /// An entry of a run's journal, in the control store.
 pub fn journal(run: &RunId, number: u64) -> ObjectKey {
     key(format!("{}{number:020}.json", journal_prefix(run)))
+}
+
+/// An order to a run, in the control store.
+pub fn order(run: &RunId, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", order_prefix(run)))
+}
+
+/// Prefix of the orders to a run, in the control store.
+pub fn order_prefix(run: &RunId) -> String {
+    format!("{}orders/", journal_prefix(run))
+}
+
+/// A claim of a run to be the only recovery of a policy, in the control store.
+pub fn claim(policy: &PolicyName, number: u64) -> ObjectKey {
+    key(format!("recoveries/{policy}/{number:020}.json"))
 }
 
 /// Prefix of all trust objects; their signatures lie below it too.

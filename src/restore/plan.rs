@@ -47,5 +47,5 @@ pub fn plan(run: &RunId, point: &OpenedPoint, request: &Request) -> Result<Plan,
         let what = format!("restore {name} ({items} items) to {place}");
         steps.push(Step { id: step_id(&["restore", name.as_str()]), needs: Vec::new(), after: Vec::new(), what, action });
     }
-    Ok(Plan { run: run.clone(), what: format!("restore {}", point.point.id), steps, accepted: request.accepted.clone() })
+    Ok(Plan { run: run.clone(), what: format!("restore {}", point.point.id), steps, accepted: request.accepted.clone(), recovery: None })
 }

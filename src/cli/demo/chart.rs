@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{facts::Facts, report::escape, timeline::Span};
+use super::{facts::Facts, timeline::Span};
+use crate::cli::page::escape;
 
 const WIDTH: f64 = 1000.0;
 /// Where time begins; names stand to the left of it.

@@ -35,6 +35,8 @@ pub enum Body {
     Proof(Proof),
     /// A restore ended.
     Restore(Restore),
+    /// A recovery ended.
+    Recovery(Box<Recovery>),
 }
 
 impl Body {
@@ -52,6 +54,7 @@ impl Body {
             Body::Suspect(_) => "suspect",
             Body::Proof(_) => "proof",
             Body::Restore(_) => "restore",
+            Body::Recovery(_) => "recovery",
         }
     }
 }
@@ -255,4 +258,48 @@ pub struct RestoredMember {
     pub outcome: MemberOutcome,
     /// Whether what came back was read and found equal.
     pub compared: bool,
+}
+
+/// Body of `recovery`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// The run.
+    pub run: RunId,
+    /// Name of its runbook.
+    pub runbook: String,
+    /// Of the runbook's bytes.
+    pub runbook_sha256: Sha256,
+    /// From what; may be of another lineage; null when nothing was restored.
+    pub point: Option<PointRef>,
+    /// How it ended.
+    pub outcome: RecoveryOutcome,
+    /// When the disaster happened, if that is known.
+    pub event: Option<Timestamp>,
+    /// When the clock started.
+    pub declared: Timestamp,
+    /// When everything that the service needs was done; null when that was not reached.
+    pub service_green: Option<Timestamp>,
+    /// When everything was done; null when that was not reached.
+    pub full_green: Option<Timestamp>,
+    /// What became of the members that were restored.
+    pub members: Vec<RestoredMember>,
+    /// How many orders of people changed its course.
+    pub deviations: u64,
+    /// Of the report, as JSON.
+    pub report: Sha256,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+/// How a recovery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryOutcome {
+    /// Everything was done and checked.
+    Succeeded,
+    /// Required steps were skipped.
+    Incomplete,
+    /// A person gave it up.
+    Cancelled,
 }

@@ -25,6 +25,8 @@ pub enum EnvValue {
     Plain(String),
     /// The content of a file, without one trailing line feed, read at each start: a secret, never shown.
     SecretFile(PathBuf),
+    /// A secret that is known already, never shown.
+    Secret(Secret),
 }
 
 /// A system that one command dumps to its standard output and another loads from its standard input.
@@ -96,6 +98,10 @@ impl CommandSource {
         for (name, value) in &self.env {
             let value = match value {
                 EnvValue::Plain(text) => Secret::new(text.clone()),
+                EnvValue::Secret(secret) => {
+                    secrets.push(secret.clone());
+                    secret.clone()
+                }
                 EnvValue::SecretFile(path) => {
                     let secret = secret(path)?;
                     secrets.push(secret.clone());
@@ -119,6 +125,17 @@ pub fn run(argv: &[String], timeout: Duration, ctx: &Context) -> Result<(), Sour
     // Why it broke off, if so, is for `finish` to say.
     let _read = io::copy(&mut output, &mut io::sink());
     output.finish().map(drop)
+}
+
+/// Runs the dump command of `source` to its end and gives the first `most` bytes of what it wrote.
+///
+/// # Errors
+/// When it cannot be started, takes too long, or its exit status is not 0.
+pub fn printed(source: &CommandSource, most: u64, ctx: &Context) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    let (mut output, mut printed) = (source.dump(ctx)?, Zeroizing::new(Vec::new()));
+    // Why it broke off, if so, is for `finish` to say.
+    let _read = output.by_ref().take(most).read_to_end(&mut printed).and_then(|_| io::copy(&mut output, &mut io::sink()));
+    output.finish().map(|_| printed)
 }
 
 /// The secret that a file holds.
