@@ -166,6 +166,9 @@ fn a_kubernetes_point_holds_custom_resources_in_their_stored_version_and_the_who
     let pool = &inventory[&world.of("pools/NAME")];
     assert_eq!((&pool["nodes"], &pool["zones"], &pool["taints"][0]["key"]), (&json!(1), &json!({"we-1": 1}), &json!("only")));
     assert!(pool["labels"]["kubernetes.io/hostname"].is_null() && inventory.contains_key("images/busybox"), "{pool}");
+    // Without its definition the other cluster has no place for it.
+    let said = world.site.run(&["restore", "p", "cluster", &world.of("NAME/gateways"), "--into", "spare"], 3);
+    assert!(said.contains(&world.of("gateways.NAME.example.org NAME/front")) && said.contains("the target has no such kind"), "{said}");
 }
 
 #[test]

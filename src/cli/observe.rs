@@ -69,19 +69,21 @@ struct Terminal {
 
 impl Terminal {
     fn start(&self, what: &str) -> ProgressBar {
-        let style = ProgressStyle::with_template("{spinner} {msg:40!} {binary_bytes} {binary_bytes_per_sec} {elapsed}").expect("a constant template");
+        let style = ProgressStyle::with_template("{spinner} {msg:40!} {elapsed}").expect("a constant template");
         let bar = self.all.add(ProgressBar::new_spinner().with_style(style).with_message(what.to_owned()));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     }
 
     fn advance(bar: &ProgressBar, bytes: ByteCount, total: Option<ByteCount>) {
-        if let Some(ByteCount(total)) = total
-            && bar.length() != Some(total)
-        {
-            let template = "{spinner} {msg:40!} [{bar:20}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
-            bar.set_style(ProgressStyle::with_template(template).expect("a constant template").progress_chars("=> "));
-            bar.set_length(total);
+        let style = |template| ProgressStyle::with_template(template).expect("a constant template").progress_chars("=> ");
+        match total {
+            Some(ByteCount(total)) if bar.length() != Some(total) => {
+                bar.set_style(style("{spinner} {msg:40!} [{bar:20}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left"));
+                bar.set_length(total);
+            }
+            None if bar.position() == 0 => bar.set_style(style("{spinner} {msg:40!} {binary_bytes} {binary_bytes_per_sec} {elapsed}")),
+            _ => {}
         }
         bar.set_position(bytes.0);
     }

@@ -21,8 +21,8 @@ use super::{
     runbook::{self, refused},
 };
 use crate::{
-    config::{PRIMARY, parse_duration},
-    model::{Context, Lineage, Outcome, PolicyName, RecoveryPointId, RunId, Timestamp},
+    config::{Config, PRIMARY, parse_duration},
+    model::{Context, Event, Lineage, Outcome, PolicyName, RunId, Timestamp},
     orchestrator::{
         journal,
         order::Desk,
@@ -32,7 +32,6 @@ use crate::{
     },
     pipeline::sha256,
     repository::{
-        catalog::{Catalog, Selector},
         keys::OperatorFile,
         record::{Body, Point, PointRef},
     },
@@ -99,19 +98,19 @@ struct Chosen {
 /// The runbook, a value or the configuration is wrong; there is no such point; another recovery is under way. What came of it is in the report.
 pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliError> {
     let (config, ctx) = (globals.load_config()?, globals.context());
+    let now = ctx.clock.now();
     let (book, warnings) = runbook::load(&args.runbook, Some(&config))?;
     if let Some(site) = book.to.as_ref().filter(|site| **site != config.site) {
         return Err(CliError::usage(format!("the runbook {} is for the site {site}, and the configuration is of {}", book.name, config.site)));
     }
-    if let Some(event) = args.event_time.filter(|event| *event > ctx.clock.now()) {
+    if let Some(event) = args.event_time.filter(|event| *event > now) {
         return Err(
             CliError::usage(format!("--event-time {event} is in the future")).hint("write it with its zone, for example 2026-11-21T13:00:00+01:00")
         );
     }
     let given = runbook::given(args.values.clone());
     book.values(&given).map_err(|problems| refused(&book.name, problems))?;
-    let chosen = choose(&book, &args, globals).await?;
-    let now = ctx.clock.now();
+    let chosen = choose(&book, &args, &config, globals).await?;
     let known =
         |(point, manifest): &(PointRef, Point)| (point.id.clone(), manifest.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>());
     let point = chosen.point.as_ref().map(known);
@@ -122,6 +121,7 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     if args.plan {
         return Ok(runbook::show(&plan, &timeline::measured(&desk, &book.policy, &book.name).await?, &warnings));
     }
+    warnings.into_iter().for_each(|warning| ctx.observer.event(&Event::Problem(warning)));
     let tools = tools(&chosen, &operator, now, args.manner.patience, globals, &ctx).await?;
     let end = recovery::recover(plan, &book.policy, tools, &desk, &ctx).await?;
     finish(&chosen, &operator, &desk, end, &args.manner).await
@@ -135,7 +135,10 @@ pub(super) async fn resume(known: KnownRun, repo: Repo, manner: &Manner, globals
     let (point, declared) = (frame.point.clone(), frame.declared);
     let chosen = match point {
         None => Chosen { repo, point: None },
-        Some(id) => reopen(repo, id).await?,
+        Some(id) => {
+            let (repo, point, manifest) = find(&repo.config, &Wanted::new(&Choice::Point(id))).await?;
+            Chosen { repo, point: Some((point, manifest)) }
+        }
     };
     let ctx = globals.context();
     let tools = tools(&chosen, &operator, declared, manner.patience, globals, &ctx).await?;
@@ -143,19 +146,10 @@ pub(super) async fn resume(known: KnownRun, repo: Repo, manner: &Manner, globals
     finish(&chosen, &operator, &desk, end, manner).await
 }
 
-async fn reopen(repo: Repo, id: RecoveryPointId) -> Result<Chosen, CliError> {
-    let record = repo.record(&id.lineage).await?.0;
-    let catalog = Catalog::new(&record, &[]);
-    let point = catalog.resolve(&Selector::Number(id.number))?;
-    let point = Some((point.name.clone(), point.point.clone()));
-    Ok(Chosen { repo, point })
-}
-
-async fn choose(book: &Runbook, args: &RecoverArgs, globals: &Globals) -> Result<Chosen, CliError> {
+async fn choose(book: &Runbook, args: &RecoverArgs, config: &Config, globals: &Globals) -> Result<Chosen, CliError> {
     if !book.restores() {
         return Ok(Chosen { repo: Repo::open(globals, PRIMARY).await?, point: None });
     }
-    let config = globals.load_config()?;
     let choice = match (&args.point, &book.from) {
         (Some(choice), _) => choice.clone(),
         (None, Some(site)) if *site != config.site => {
@@ -169,7 +163,7 @@ async fn choose(book: &Runbook, args: &RecoverArgs, globals: &Globals) -> Result
         (None, _) => Choice::Newest(book.policy.clone()),
     };
     let wanted = Wanted { at: args.at, before: args.before, ..Wanted::new(&choice) };
-    let (repo, point, manifest) = find(&config, &wanted).await?;
+    let (repo, point, manifest) = find(config, &wanted).await?;
     Ok(Chosen { repo, point: Some((point, manifest)) })
 }
 
