@@ -122,3 +122,23 @@ fn probes_questions_restores_and_protection_killed_inside_go_on() {
     assert_eq!(world.text("ran"), "one\ntwo\n");
     assert_eq!((before.min(1), points(&world)), (before, 1));
 }
+
+#[test]
+fn a_recovery_that_died_before_its_claim_claims_when_it_goes_on_or_is_told_that_it_is_too_late() {
+    let world = World::new(1000);
+    world.book("", &["id: go\nneeds: []\nbudget: 1s\napprove: { question: \"Go?\" }"]);
+    let claims = world.site.path("control/recoveries");
+    let mut running = world.start(&[]);
+    assert!(running.says("ASKS: Go?"));
+    running.kill();
+    let run = world.run_id();
+    fs::remove_dir_all(&claims).unwrap();
+    let mut running = world.resume(&[]);
+    assert!(running.says("ASKS: Go?"));
+    running.kill();
+    assert_eq!(fs::read_dir(claims.join("single")).unwrap().count(), 1);
+    fs::remove_dir_all(&claims).unwrap();
+    let mut other = world.start(&[]);
+    assert!(other.says("ASKS: Go?"));
+    assert!(world.site.run(&["runs", "resume", &run], 1).contains("recovers single already"));
+}

@@ -87,9 +87,18 @@ pub async fn recover(plan: Plan, policy: &PolicyName, tools: Tools, desk: &Desk,
 /// When it has ended, or may still be running; else those of [`recover`].
 pub async fn resume(known: KnownRun, tools: Tools, desk: &Desk, ctx: &Context) -> Result<RecoveryEnd, OrchestratorError> {
     check_free(&known)?;
+    let policy = known.state.plan.recovery.as_ref().map(|recovery| recovery.policy.clone());
+    // One that died before it had claimed its policy claims it now, if nobody else has.
+    let unclaimed = match &policy {
+        Some(policy) if !claim::runs(desk, policy).await?.contains(&known.run) => Some((policy, claim::next(desk, policy).await?)),
+        _ => None,
+    };
     let tail = read(desk.store.as_ref(), &known.run, &desk.key).await?;
     let journal = Journal::resume(Arc::clone(&desk.store), known.run.clone(), desk.key.clone(), &tail);
     let run = Run::resume(known.state, journal, ctx).await?;
+    if let Some((policy, free)) = unclaimed {
+        claim::take(desk, policy, free, &run).await?;
+    }
     go(run, tools, desk, ctx).await
 }
 
