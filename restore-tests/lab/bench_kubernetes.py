@@ -57,11 +57,11 @@ def raw_apply(plane, namespace, count, work):
             body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"s{number}", "namespace": namespace}, "data": data}
             path = f"/api/v1/namespaces/{namespace}/secrets/s{number}?fieldManager=raw&force=true"
             common = "".join(f"{word[2:]}\n" if not value else f"{word[2:]} = {json.dumps(value)}\n" for word, value in pairs(words))
-            out.write(f"{common}url = {json.dumps(server + path)}\nrequest = PATCH\noutput = /dev/null\n")
-            out.write(f"header = \"Content-Type: application/apply-patch+yaml\"\ndata-raw = {json.dumps(json.dumps(body))}\nnext\n")
+            out.write(f"{'next' if number else ''}\n{common}url = {json.dumps(server + path)}\nrequest = PATCH\noutput = /dev/null\n")
+            out.write(f"header = \"Content-Type: application/apply-patch+yaml\"\ndata-raw = {json.dumps(json.dumps(body))}\n")
     kubectl(plane, "create", "namespace", namespace)
     began = time.monotonic()
-    subprocess.run(["curl", "--parallel", "--parallel-immediate", "--parallel-max", str(AT_ONCE), "--config", config], check=True)
+    subprocess.run(["curl", "--no-progress-meter", "--parallel", "--parallel-immediate", "--parallel-max", str(AT_ONCE), "--config", config], check=True)
     return time.monotonic() - began
 
 

@@ -22,7 +22,7 @@ use super::{
     locked,
     object::Line,
     plan::{Apply, Fate},
-    restore::{AT_ONCE, OWNERS, RUN, Restore, in_one_line, place},
+    restore::{AT_ONCE, HELD, OWNERS, RUN, Restore, in_one_line, place},
     strip::strip,
 };
 use crate::{
@@ -120,7 +120,9 @@ impl Write for Lines {
 impl Lines {
     fn line(&mut self) -> io::Result<()> {
         let line: Line = serde_json::from_slice(&self.text)?;
-        let weight = u32::try_from(self.text.len() / 1024 + 1).unwrap_or(u32::MAX);
+        // As fields it takes some times its text, and a small one takes its task.
+        let weight = (3 * self.text.len() / 1024 + 16).min(HELD);
+        let weight = u32::try_from(weight).expect("it is no more than is held");
         self.text.clear();
         let restore = &self.batch.restore;
         let permit = restore.api.block(Arc::clone(&restore.held).acquire_many_owned(weight)).expect("it is never closed");

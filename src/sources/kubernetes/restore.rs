@@ -41,7 +41,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 /// Objects that are not ready and are named; more are counted.
 const NAMED: usize = 5;
 /// KiB of objects that are held at a time, by all components together.
-const HELD: usize = 32 << 10;
+pub const HELD: usize = 32 << 10;
 /// Objects asked for at a time.
 pub const AT_ONCE: usize = 32;
 
