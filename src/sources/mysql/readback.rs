@@ -35,11 +35,8 @@ pub(super) async fn rows(restore: &Restore, chunk: &Chunk) -> Result<Option<RowD
     let database = restore.name(&chunk.database);
     let mut digester = restore.row_key.digester();
     let mut lane = restore.lanes.take().await?;
-    let each = |line: &[u8]| {
-        digester.row(line);
-        None
-    };
-    lines(lane.session(), &chunk.select(&database, restore.server.make), &format!("{database}.{}", chunk.table), None, each).await?;
+    let (select, subject) = (chunk.select(&database, restore.server.make), format!("{database}.{}", chunk.table));
+    lines(lane.session(), &select, &subject, None, |line| digester.row(line)).await?;
     lane.give();
     Ok(Some(digester.digest()))
 }
@@ -177,7 +174,6 @@ pub(super) async fn differences(restore: &Restore, chunk: &Chunk, saved: &mut (d
         if held.counts.len() < HELD {
             *held.count(line) += 1;
         }
-        None
     };
     lines(lane.session(), &select, &subject, None, count).await?;
     if held.counts.len() >= HELD {
@@ -200,7 +196,6 @@ pub(super) async fn differences(restore: &Restore, chunk: &Chunk, saved: &mut (d
             *left -= 1;
             keys.insert(key(&positions, chunk, line));
         }
-        None
     };
     lines(lane.session(), &select, &subject, None, extra).await?;
     lane.give();
