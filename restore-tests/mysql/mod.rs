@@ -4,6 +4,7 @@ mod balance;
 mod engine;
 mod equal;
 mod faults;
+mod managed;
 mod planted;
 mod rights;
 mod room;

@@ -10,7 +10,7 @@ use super::{
     catalog,
     chunk::Chunk,
     connect::{Role, Session, quote},
-    definition::{Definition, Kind, renamed, split},
+    definition::{Definition, Kind, definer, renamed, split},
     dump::{digest, lines},
     line,
     objects::{Objects, objects},
@@ -60,7 +60,7 @@ async fn found(restore: &Restore, component: &Component) -> Result<Option<Vec<De
     for name in databases(component) {
         let database = catalog::database(&mut session, &restore.server, &restore.name(&name)).await?;
         let definitions = part.take(objects(&mut session, &database).await?).into_iter();
-        found.extend(definitions.map(|definition| under_old_names(definition, &name, &restore.target.rename)));
+        found.extend(definitions.map(|definition| restore.under_its_definer(under_old_names(definition, &name, &restore.target.rename))));
     }
     session.end().await;
     Ok(Some(found))
@@ -92,6 +92,18 @@ pub(super) async fn different_definitions(
     let problems: Vec<Problem> = named.map(problem).collect();
     let keys = || Problem { subject: component.name.clone(), what: "a key or a foreign key is not as it was saved".to_owned() };
     Ok(if problems.is_empty() { vec![keys()] } else { problems })
+}
+
+impl Restore {
+    /// A definition as it was before this account had to define it itself, which was told.
+    fn under_its_definer(&self, mut definition: Definition) -> Definition {
+        let key = (definition.kind, definition.database.clone(), definition.name.clone());
+        let definers = self.definers.lock().expect("no holder of this lock panics");
+        if let (Some(named), Some(own)) = (definers.get(&key), definer(&definition.sql)) {
+            definition.sql = definition.sql.replacen(&format!("DEFINER={own}"), &format!("DEFINER={named}"), 1);
+        }
+        definition
+    }
 }
 
 /// A definition as it was before its database, and those that it names, got other names.
