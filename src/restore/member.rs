@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
     repository::sealed::{SealedComponent, SealedMember},
-    sources::{Shape, Source, SourceError, StreamSink, SystemTarget, TreeWriter},
+    sources::{Shape, Source, StreamSink, SystemTarget, TreeWriter},
 };
 
 /// Where a member goes.
@@ -120,25 +120,18 @@ impl Earlier {
     }
 }
 
-/// Where a component goes below the directory of its member: of several trees each has a folder of its own.
-fn place(member: &SealedMember, component: &SealedComponent, path: &Path) -> PathBuf {
-    match component.shape {
-        Shape::Tree if member.components.len() > 1 => path.join(&component.name),
-        Shape::Tree => path.to_owned(),
-        Shape::Stream => path.join(&component.name),
-    }
+/// Where a tree goes below the directory of its member: of several each has a folder of its own.
+fn folder(member: &SealedMember, component: &SealedComponent, path: &Path) -> PathBuf {
+    if member.components.len() > 1 { path.join(&component.name) } else { path.to_owned() }
 }
 
 /// That nothing is in the way of any component. It is asked before the journal says that whatever lies there is this restore's own.
 async fn check_vacant(member: &SealedMember, path: &Path, overwrite: Overwrite) -> Result<(), RestoreError> {
-    let places: Vec<_> = member.components.iter().map(|component| (component.shape, place(member, component, path))).collect();
+    let (member, path) = (member.clone(), path.to_owned());
     let check = move || {
-        places.into_iter().try_for_each(|(shape, place)| match shape {
-            Shape::Tree => TreeWriter::create(&place, overwrite).map(drop),
-            Shape::Stream if overwrite == Overwrite::Refuse && place.symlink_metadata().is_ok() => {
-                Err(SourceError::NotEmpty { path: place.display().to_string() })
-            }
-            Shape::Stream => Ok(()),
+        member.components.iter().try_for_each(|component| match component.shape {
+            Shape::Tree => TreeWriter::create(&folder(&member, component, &path), overwrite).map(drop),
+            Shape::Stream => StreamSink::place(&path, &component.name, overwrite).map(drop),
         })
     };
     Ok(tokio::task::spawn_blocking(check).await.map_err(|_| RestoreError::TornDown)??)
@@ -157,7 +150,7 @@ async fn restore_into(
     let packs = &point.packs;
     match component.shape {
         Shape::Tree => {
-            let path = place(member, component, path);
+            let path = folder(member, component, path);
             let done = restore_tree(component, &Selection::new(select), &path, overwrite, packs, progress, ctx).await?;
             let (bytes, items) = (ByteCount(done.bytes), done.items);
             Ok(RestoreEnd { outcome: done.outcome, bytes, items, notes: done.notes, ..RestoreEnd::nothing() })
