@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MIB = 1 << 20
+from bench_race import COST, MIB, cells, measured, table, turns
 
 
 @dataclass
@@ -84,35 +83,6 @@ CASES = ["sql", "random", "files", "memory", "large"]
 TOOLS = [HOURGLASS, RAW, RESTIC, RUSTIC, BORG]
 
 
-@dataclass
-class Sample:
-    """What one command cost: seconds, seconds of all processors, KiB, and the share of a processor that others used."""
-
-    wall: float
-    cpu: float
-    rss: int
-    others: float
-
-
-def busy():
-    """Seconds that the processors of this machine have worked since it started."""
-    ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def measured(command, cwd, env, log):
-    """Runs a command and measures it with all its children."""
-    worked, began = busy(), time.monotonic()
-    with open(log, "wb") as out:
-        child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    wall, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
-    if child.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
-    return Sample(wall, cpu, used.ru_maxrss, max(0.0, busy() - worked - cpu) / wall)
-
-
 class Course:
     """One tool with its repository, on one set of data."""
 
@@ -160,37 +130,6 @@ def make(kind, folder, size):
     """Makes data in a process of its own: a large parent would be counted as memory of its children."""
     subprocess.run([sys.executable, Path(__file__).with_name("bench_data.py"), kind, folder, str(size)], check=True)
     return folder
-
-
-def turns(tools, runs):
-    """Every tool once per run, each run beginning with another one."""
-    return [tools[(run + n) % len(tools)] for run in range(runs) for n in range(len(tools))]
-
-
-def median(samples, what):
-    return statistics.median(getattr(sample, what) for sample in samples)
-
-
-def table(title, head, rows):
-    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-    sys.stdout.flush()
-
-
-def cells(samples, first):
-    """Median wall, ratio to the first tool, processor seconds, peak memory, and the load by others while measuring."""
-    wall = median(samples, "wall")
-    return [
-        f"{wall:.2f}",
-        f"{wall / median(first, 'wall'):.2f}",
-        f"{median(samples, 'cpu'):.1f}",
-        f"{max(sample.rss for sample in samples) / 1024:.0f}",
-        f"{median(samples, 'others') * 100:.0f} %",
-    ]
-
-
-COST = ["{} s", "ratio", "CPU s", "peak MiB", "others"]
 
 
 def cold(kind, title, tools, runs, size, work):

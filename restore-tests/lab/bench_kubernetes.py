@@ -13,24 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import measured, table
+from bench_race import site, table
 
 AT_ONCE = 32
 PLANES = {name: Path(os.environ[f"HOURGLASS_LAB_KUBECONFIG_{name.upper()}"]) for name in "ab"}
 KUBECTL = f"{os.environ['HOURGLASS_LAB_KUBERNETES']}/kubectl"
 
-CONFIG = """
-site: here
-locations: {{ primary: {{ url: "file://{place}/repo" }} }}
-control: {{ url: "file://{place}/control" }}
-capture_key_file: capture.key
-operator_key_file: operator.key
-state_dir: state
-sources:
-  cluster: {{ kubernetes: {{ kubeconfig: "{a}", namespaces: ["ours*"] }} }}
-  spare: {{ kubernetes: {{ kubeconfig: "{b}", restore: {{ secrets: [{{ secrets: "*/*", class: carry }}] }} }} }}
-policies: {{ race: {{ members: {{ cluster: required }} }} }}
-"""
+SOURCES = f"""
+  cluster: {{ kubernetes: {{ kubeconfig: "{PLANES["a"]}", namespaces: ["ours*"] }} }}
+  spare: {{ kubernetes: {{ kubeconfig: "{PLANES["b"]}", restore: {{ secrets: [{{ secrets: "*/*", class: carry }}] }} }} }}"""
 
 
 def kubectl(plane, *words):
@@ -93,12 +84,7 @@ def main():
         work = Path(folder)
         raw_apply("a", "ours", count, work)
         listed, applied = raw_list("a", work), raw_apply("b", "raw", count, work)
-        (work / "hourglass.yaml").write_text(CONFIG.format(place=work, **PLANES))
-        for name in ["repo", "control"]:
-            (work / name).mkdir()
-        run = lambda *words: measured(["hourglass", *words], work, os.environ | {"HOME": str(work)}, work / "log")
-        for words in [["init", "--write"], ["keys", "prove"]]:
-            run(*words)
+        run = site(work, SOURCES, "cluster", "")
         captured = run("backup", "race", "--quiet")
         restored = run("restore", "race", "cluster", "ours", "--into", "spare", "--quiet")
         there = kubectl("b", "get", "secrets", "--namespace=ours", "--output=name").count("\n")
