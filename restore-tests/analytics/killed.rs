@@ -86,9 +86,18 @@ fn a_search_server_that_is_killed_in_the_middle_of_a_snapshot_or_a_restore_of_an
     wait_for("a restore that goes on", &mut restore, || restore_goes_on(&world.b, &world.of("slow")));
     world.b.node.kill();
     let output = restore.wait_with_output().unwrap();
-    world.b.node.start();
     assert!(output.status.code() == Some(1) && said(&output).contains("runs resume"), "{}", said(&output));
-    world.site.run(&["runs", "resume", &unfinished(&world), "--quiet"], 0);
+    thread::scope(|scope| {
+        // It counts as started when all its indices are whole, which takes the resumed restore.
+        let started = scope.spawn(|| world.b.node.start());
+        let end = Instant::now() + Duration::from_secs(300);
+        while try_ask(&world.b, "GET", "_cluster/health", "").is_err() {
+            assert!(Instant::now() < end, "the server does not come back");
+            thread::sleep(Duration::from_millis(200));
+        }
+        world.site.run(&["runs", "resume", &unfinished(&world), "--quiet"], 0);
+        started.join().unwrap();
+    });
     assert_eq!(documents(&world.b, &world.of("slow")), expected);
 }
 

@@ -107,7 +107,7 @@ fn what_others_defined_is_defined_by_an_account_that_may_not_name_them(make: Mak
         &a,
         &format!(
             "create database {db}; use {db}; create table t (id int primary key, f float); insert into t values (1, 0.1), (2, 16777217); \
-             create {nobody} view v as select id from t; create {nobody} procedure p() select 1; \
+             create {nobody} view v as select 1 as one; create {nobody} procedure p() select 1; \
              create {nobody} event e on schedule every 1 day starts '2035-01-01 00:00:00' disable do delete from t"
         ),
     );

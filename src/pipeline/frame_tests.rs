@@ -40,9 +40,9 @@ fn negative_levels_work_too() {
 #[test]
 fn a_fast_frame_is_chosen_where_it_is_hardly_larger() {
     let digits: Vec<u8> = random(1 << 20).iter().map(|byte| b'0' + byte % 10).collect();
-    let words: Vec<u8> = random(1 << 18).iter().flat_map(|byte| format!("word {byte} of some more and ").into_bytes()).collect();
+    let text = include_bytes!("seal.rs").to_vec();
     let mut encoder = FrameEncoder::new(DEFAULT_LEVEL).unwrap();
-    for (plain, fast) in [(random(1 << 20), true), (digits, true), (words, false)] {
+    for (plain, fast) in [(random(1 << 20), true), (digits, true), (text, false)] {
         let (frame, chosen) = encoder.encode_trial(&plain).unwrap();
         assert_eq!(chosen, fast);
         assert_eq!(frame, if fast { encoder.encode_fast(&plain).unwrap() } else { encoder.encode(&plain).unwrap() });
