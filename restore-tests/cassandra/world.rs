@@ -131,7 +131,7 @@ pub struct Restored {
 }
 
 /// How a restore goes.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct How<'a> {
     pub overwrite: Overwrite,
     pub select: &'a [&'a str],
@@ -139,13 +139,11 @@ pub struct How<'a> {
     pub resumed: bool,
     /// Component whose bytes are written in part only, and then given up: the restore ends there.
     pub stop_at: Option<&'a str>,
-    /// Called when the first component of rows has been written in part.
-    pub middle: &'a dyn Fn(),
 }
 
 impl Default for How<'_> {
     fn default() -> Self {
-        How { overwrite: Overwrite::Refuse, select: &[], rename: &[], resumed: false, stop_at: None, middle: &|| () }
+        How { overwrite: Overwrite::Refuse, select: &[], rename: &[], resumed: false, stop_at: None }
     }
 }
 
@@ -171,7 +169,6 @@ pub fn restore(config: CassandraConfig, point: &Point, how: &How<'_>, before_com
         run: std::thread::current().name().unwrap_or_default().chars().rev().take(30).collect(),
     };
     source.begin(&loading, &target, &ctx)?;
-    let mut in_the_middle = false;
     for (component, bytes, _) in &order {
         let Sink::Stream(mut sink) = source.sink(component, &Target::System(target.clone()), &ctx)? else { panic!("a stream") };
         if how.stop_at == Some(component.name.as_str()) {
@@ -180,12 +177,7 @@ pub fn restore(config: CassandraConfig, point: &Point, how: &How<'_>, before_com
             std::thread::sleep(std::time::Duration::from_secs(2));
             return Ok(Restored { notes: Vec::new(), differing: Vec::new(), differences: Vec::new() });
         }
-        let (first, rest) = bytes.split_at(bytes.len() / 3);
-        let mut written = sink.write_all(first);
-        if component.stage == 1 && !std::mem::replace(&mut in_the_middle, true) {
-            (how.middle)();
-        }
-        written = written.and_then(|()| sink.write_all(rest));
+        let written = sink.write_all(bytes);
         sink.finish()?;
         written.unwrap();
     }
