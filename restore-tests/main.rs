@@ -26,6 +26,7 @@ mod kubernetes_lab;
 mod lab;
 mod mysql;
 mod paused;
+mod platform;
 mod points;
 mod postgres;
 mod pruned;
