@@ -4,6 +4,8 @@ mod bent;
 mod killed;
 mod lab_databases;
 mod refused;
+mod taken;
+mod watched;
 
 use std::{
     fs,
@@ -132,6 +134,16 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// A process whose standard error goes to `said`.
+    pub fn of(child: Child, said: Arc<Mutex<Vec<String>>>, listener: JoinHandle<()>) -> Watched {
+        Watched { child, said, listener: Some(listener) }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// Everything that it has said so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

@@ -107,7 +107,9 @@ impl From<OrchestratorError> for CliError {
     fn from(error: OrchestratorError) -> CliError {
         let (exit, kind) = match error {
             OrchestratorError::Repository(error) => return error.into(),
-            OrchestratorError::LostRun { .. } => (ExitCode::Failed, "lost-run"),
+            OrchestratorError::LostRun { .. } | OrchestratorError::TakenOver { .. } | OrchestratorError::LeaseLost { .. } => {
+                (ExitCode::Failed, "lost-run")
+            }
             OrchestratorError::NoRun { .. } => (ExitCode::Usage, "not-found"),
             OrchestratorError::Busy { .. } | OrchestratorError::Underway { .. } => (ExitCode::Failed, "busy"),
             OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),
