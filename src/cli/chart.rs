@@ -36,7 +36,7 @@ impl Chart {
     pub fn new(about: &str, axis: Axis, rows: f64) -> Chart {
         let height = TOP + rows + 12.0;
         let svg = format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{about}\">\n");
-        Chart { svg, left: axis.left, right: axis.right, total: axis.total.max(0.01), height }
+        Chart { svg, left: axis.left, right: axis.right, total: axis.total.max(DISTANCES[0]), height }
     }
 
     /// Where a second is.

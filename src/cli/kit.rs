@@ -1,6 +1,9 @@
 //! `hourglass kit`
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 
@@ -9,7 +12,11 @@ mod create;
 mod unpack;
 
 use super::{CliError, ExitCode, Globals, Report};
-use crate::{config::parse_duration, orchestrator::kit::KitError, repository::keys::PublicKey};
+use crate::{
+    config::{Config, parse_duration},
+    orchestrator::kit::KitError,
+    repository::keys::PublicKey,
+};
 
 /// Make a kit: one signed file with all that a recovery needs but its keys
 #[derive(Debug, Clone, Args)]
@@ -32,7 +39,7 @@ pub enum KitCommand {
     /// Unpack one into an empty folder, in which `hourglass recover` then works; run again after an interruption
     #[command(
         after_long_help = "The root's public key is the one that was written down when the repository was made: whoever forges a kit forges the key in it too.\n\n\
-        Example:\n  hourglass kit unpack kit.tar --to recovery --trust-root RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+        Example:\n  hourglass kit unpack kit.tar --to recovery --trust-root /media/usb/root.pub"
     )]
     Unpack(UnpackArgs),
 }
@@ -69,9 +76,9 @@ pub struct CheckArgs {
     /// The kit
     #[arg(value_name = "KIT")]
     pub kit: PathBuf,
-    /// The public key of the root; otherwise that of the configuration
+    /// The public key of the root, or a file that holds it; otherwise that of the configuration
     #[arg(long, value_name = "KEY")]
-    pub trust_root: Option<PublicKey>,
+    pub trust_root: Option<String>,
     /// Ask no store
     #[arg(long)]
     pub offline: bool,
@@ -86,9 +93,9 @@ pub struct UnpackArgs {
     /// A folder that is empty or not there
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// The public key of the root, from where it was written down
+    /// The public key of the root, from where it was written down, or a file that holds it
     #[arg(long, value_name = "KEY")]
-    pub trust_root: PublicKey,
+    pub trust_root: String,
 }
 
 /// Runs it.
@@ -116,6 +123,21 @@ impl From<KitError> for CliError {
         };
         CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }
+}
+
+/// Folder of a configuration.
+fn folder(config: &Config) -> PathBuf {
+    let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// The public key of the root, or that in a file of minisign's.
+fn root(text: &str) -> Result<PublicKey, CliError> {
+    let in_file = || std::fs::read_to_string(text).ok()?.lines().find_map(|line| line.trim().parse().ok());
+    text.parse()
+        .ok()
+        .or_else(in_file)
+        .ok_or_else(|| CliError::usage(format!("--trust-root {text} is neither a public key of minisign's (RW…) nor a file that holds one")))
 }
 
 /// Work that reads and writes large files, away from the threads that wait for others.

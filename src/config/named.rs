@@ -68,7 +68,7 @@ mod tests {
     fn every_key_that_names_a_file_is_known_as_public_or_secret() {
         let mut found = Vec::new();
         keys(&crate::config::schema(), &mut found);
-        found.retain(|key| key.contains("file") || key.contains("kubeconfig"));
+        found.retain(|key| key == "files" || key.ends_with("_file") || key.ends_with("_files") || key.contains("kubeconfig"));
         assert!(found.len() > 10, "{found:?}");
         for key in found {
             let known = PUBLIC.contains(&key.as_str()) || SECRET.contains(&key.as_str()) || ["env_files", "files"].contains(&key.as_str());

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     CheckArgs, blocking,
     create::{LOCATION_PATIENCE, absent},
+    folder, root,
     unpack::old,
 };
 use crate::{
@@ -27,15 +28,14 @@ use crate::{
         runbook,
     },
     pipeline::Sha256Hasher,
-    repository::{catalog::Catalog, keys::PublicKey, layout},
+    repository::{catalog::Catalog, layout},
 };
 
 /// Looks at one.
 pub(super) async fn run(args: CheckArgs, globals: &Globals) -> Result<Report, CliError> {
     let ours = if globals.config.is_some() || globals.config_path().is_ok() { Some(globals.load_config()?) } else { None };
     let root = match (&args.trust_root, ours.as_ref().and_then(|config| config.trust_root.as_ref())) {
-        (Some(root), _) => root.clone(),
-        (None, Some(root)) => root.parse::<PublicKey>().map_err(|error| CliError::from_error(ExitCode::Usage, "config", &error))?,
+        (Some(text), _) | (None, Some(text)) => root(text)?,
         (None, None) => return Err(CliError::usage("there is no configuration, so --trust-root has to say under which root the kit is believed")),
     };
     let path = args.kit.clone();
@@ -45,10 +45,7 @@ pub(super) async fn run(args: CheckArgs, globals: &Globals) -> Result<Report, Cl
     if kit.manifest.version != env!("CARGO_PKG_VERSION") {
         problems.push(say(PROGRAM, format!("it is of version {}, and this one of {}", kit.manifest.version, env!("CARGO_PKG_VERSION"))));
     }
-    let folder = match &ours {
-        Some(config) => config.path.parent().unwrap_or(Path::new("")).to_owned(),
-        None => PathBuf::new(),
-    };
+    let folder = ours.as_ref().map_or_else(|| PathBuf::from("."), folder);
     if ours.is_some() {
         problems.extend(changed(&kit, &folder)?);
     }

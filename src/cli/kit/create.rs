@@ -63,7 +63,7 @@ pub(super) async fn run(args: CreateArgs, globals: &Globals) -> Result<Report, C
     let trust = repo.trusts.exported(&*repo.store).await?;
     let to = args.to.clone();
     let (manifest, missing) = blocking(move || {
-        let base = config.path.parent().unwrap_or(Path::new("")).to_owned();
+        let base = super::folder(&config);
         let sources = Sources { base: &base, config: &text, runbooks: &runbooks, include: &args.include, image: args.image, program, trust, heads };
         let Contents { files, runbooks, absent, missing } = gather(&sources)?;
         let made = pack(Manifest { runbooks, absent, ..draft }, &files, &key, &to)?;

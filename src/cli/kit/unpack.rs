@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{UnpackArgs, blocking, create::absent};
+use super::{UnpackArgs, blocking, create::absent, root};
 use crate::{
     cli::{CliError, ExitCode, Globals, Report, globals::default_state_dir},
     config,
@@ -19,8 +19,9 @@ use crate::{
 /// Unpacks one.
 pub(super) async fn run(args: UnpackArgs, globals: &Globals) -> Result<Report, CliError> {
     let (to, now) = (args.to.clone(), globals.context().clock.now());
+    let root = root(&args.trust_root)?;
     let manifest = blocking(move || {
-        let kit = Kit::open(&args.kit, &args.trust_root)?;
+        let kit = Kit::open(&args.kit, &root)?;
         kit.unpack(&args.to, || remember(&kit, &args.to))?;
         Ok(kit.manifest)
     })
