@@ -34,8 +34,8 @@ pub enum Wire {
     BlackHole,
 }
 
-/// Says what happens to the request of each number, from 1.
-type Script = Arc<dyn Fn(u64) -> Wire + Send + Sync>;
+/// Says what happens to the request of each number, from 1, which begins with this line.
+type Script = Arc<dyn Fn(u64, &str) -> Wire + Send + Sync>;
 
 /// A running proxy; it ends when it is dropped, and so does every connection through it.
 #[derive(Debug)]
@@ -54,7 +54,11 @@ impl Proxy {
     /// Stands before the server of `config`.
     pub async fn before(config: &StoreConfig, script: impl Fn(u64) -> Wire + Send + Sync + 'static) -> Proxy {
         let endpoint = config.endpoint.as_ref().unwrap();
-        let server = format!("{}:{}", endpoint.host_str().unwrap(), endpoint.port().unwrap());
+        Proxy::at(format!("{}:{}", endpoint.host_str().unwrap(), endpoint.port().unwrap()), move |number, _| script(number)).await
+    }
+
+    /// Stands before a server, as `host:port`.
+    pub async fn at(server: String, script: impl Fn(u64, &str) -> Wire + Send + Sync + 'static) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (script, number): (Script, _) = (Arc::new(script), Arc::new(AtomicU64::new(0)));
@@ -69,6 +73,11 @@ impl Proxy {
         Proxy { port, accepting }
     }
 
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The same store, by way of this proxy.
     pub fn through(&self, config: &StoreConfig) -> StoreConfig {
         let mut endpoint = config.endpoint.clone().unwrap();
@@ -80,7 +89,7 @@ impl Proxy {
 /// One request and its answer: every connection has only one, because the server is asked to close it.
 async fn exchange(mut client: TcpStream, server: String, script: Script, number: Arc<AtomicU64>) -> std::io::Result<()> {
     let Some((head, mut body)) = head(&mut client).await? else { return Ok(()) };
-    let wire = script(number.fetch_add(1, Ordering::SeqCst) + 1);
+    let wire = script(number.fetch_add(1, Ordering::SeqCst) + 1, head.lines().next().unwrap_or_default());
     let length = length(&head);
     if let Wire::Status(status) = wire {
         receive(&mut client, &mut body, length).await?;

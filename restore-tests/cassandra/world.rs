@@ -8,7 +8,7 @@ use std::{
 
 use hourglass::{
     config::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces},
-    model::{Context, Problem},
+    model::{Activity, Context, Problem},
     sources::{
         Capture, CaptureEnd, CassandraSource, Component, Loading, Opening, Overwrite, RowDigest, RowKey, Sink, Source, SourceError, SystemTarget,
         Target,
@@ -156,6 +156,7 @@ pub fn restore(config: CassandraConfig, point: &Point, how: &How<'_>, before_com
         overwrite: how.overwrite,
         select: how.select.iter().map(|name| (*name).to_owned()).collect(),
         rename: how.rename.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect(),
+        activity: Activity::Apply,
     };
     let mut order: Vec<_> = point.components.iter().collect();
     order.sort_by_key(|(component, ..)| component.stage);

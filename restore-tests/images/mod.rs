@@ -1,6 +1,6 @@
 //! Images and charts: kept in a point or mirrored, and back in another registry with the digests that they had.
 
-mod world;
+pub mod world;
 
 use std::{
     fs,
@@ -15,6 +15,7 @@ use crate::{
     docs::{of_page, run},
     lab::tls,
     site::Site,
+    wire::{Proxy, Wire},
 };
 
 /// A site with the source `images` of these references, `spare` to restore to, and a policy `p`.
@@ -121,6 +122,63 @@ fn images_are_those_that_run_when_a_tag_has_moved_and_a_tag_in_the_target_is_rep
     let said = site.run(&["restore", "p", "images", "--in-place", "images"], 0);
     assert!(said.contains(&format!("means {moved} by now")), "{said}");
     assert_eq!(sha256(&b.bytes("apim/gateway", "1.0").unwrap()), runs);
+}
+
+#[test]
+fn a_tag_that_was_planted_after_an_image_was_restored_is_found_and_named() {
+    let (a, b) = (Registry::open(), Registry::open());
+    let mut made: Vec<(String, String)> =
+        (0..100).map(|number| format!("t{number}")).map(|tag| (name(&a.image("many", Some(&tag), MANIFEST, &[b"layer"])), tag)).collect();
+    let references: Vec<String> = made.iter().map(|(_, tag)| format!("{}/many:{tag}", a.address)).collect();
+    let site = site(&a, &b, &references, "");
+    site.run(&["backup", "p"], 0);
+    // They are written in the order of their digests, so much is still to be written when the first is there.
+    made.sort();
+    let (digest, tag) = &made[0];
+    let running = site.command(&["restore", "p", "images", "--into", "spare"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the first tag", || b.bytes("apim/many", tag).is_ok());
+    let planted = name(&b.image("apim/many", Some(tag), MANIFEST, &[b"planted"]));
+    let output = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(&format!("apim/many:{tag}")) && said.contains(&format!("means {planted} instead of {digest}")), "{said}");
+    assert!(!said.contains("found equal"), "{said}");
+}
+
+#[test]
+fn repositories_are_made_once_where_the_registry_of_the_images_wants_that() {
+    let (a, b) = (Registry::open(), Registry::open());
+    let references = fill(&a);
+    let made = tempfile::tempdir().unwrap();
+    let (marks, runtime) = (made.path().to_owned(), tokio::runtime::Runtime::new().unwrap());
+    // As Amazon's: what is put into a repository that nobody has made is refused.
+    let proxy = runtime.block_on(Proxy::at(b.address.clone(), move |_, line| {
+        let repository = line.split("/v2/").nth(1).and_then(|rest| rest.split("/blobs/").next()?.split("/manifests/").next());
+        let is_unknown = repository.is_some_and(|repository| !marks.join(repository).join("made").exists());
+        if (line.starts_with("POST") || line.starts_with("PUT")) && is_unknown { Wire::Status(404) } else { Wire::Pass }
+    }));
+    let way = format!("127.0.0.1:{}", proxy.port());
+    let site = site(&a, &b, &references, "");
+    let set = |from: &str, to: &str| {
+        let config = fs::read_to_string(site.path("hourglass.yaml")).unwrap();
+        assert!(config.contains(from), "{from}: {config}");
+        fs::write(site.path("hourglass.yaml"), config.replace(from, to)).unwrap();
+    };
+    set(&format!("registry: \"{}/apim\"", b.address), &format!("registry: \"{way}/apim\""));
+    set(&b.yaml(), &format!("{way:?}: {{ plain_http: true }}"));
+    site.run(&["backup", "p"], 0);
+    site.run(&["restore", "p", "images", "--into", "spare"], 1);
+    let create = r#"mkdir -p "$0/$1" && touch "$0/$1/made" && echo "$1" >> "$0/log""#;
+    let create = format!("create: [sh, -c, {create:?}, {:?}, \"{{repository}}\"]", made.path().display().to_string());
+    set(&format!("{way:?}: {{ plain_http: true }}"), &format!("{way:?}: {{ plain_http: true, {create} }}"));
+    let said = site.run(&["restore", "p", "images", "--into", "spare"], 0);
+    assert!(said.contains("found equal to what was saved"), "{said}");
+    for (repository, tag) in ALL {
+        same(&a, &b, repository, tag);
+    }
+    let mut log: Vec<String> = fs::read_to_string(made.path().join("log")).unwrap().lines().map(str::to_owned).collect();
+    log.sort();
+    assert_eq!(log, ["apim/charts/apim", "apim/gateway", "apim/manager", "apim/team/portal"]);
 }
 
 #[test]

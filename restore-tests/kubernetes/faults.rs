@@ -32,7 +32,7 @@ fn signal(process: i32, signal: Signal) {
 }
 
 /// A namespace with this many ConfigMaps, and a point of it.
-fn many(count: usize) -> World {
+pub fn many(count: usize) -> World {
     let world = World::new("optional_groups: []", CARRY);
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     let one = |number: usize| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{number}"), "namespace": world.name}, "data": {"n": number.to_string()}});
@@ -43,7 +43,7 @@ fn many(count: usize) -> World {
 }
 
 /// Versions of the ConfigMaps that region B has, by name.
-fn versions(world: &World) -> BTreeMap<String, String> {
+pub fn versions(world: &World) -> BTreeMap<String, String> {
     let columns = "jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
     let text = world.b.run(&["get", "configmaps", "--namespace", &world.name, "--output", columns]);
     let pairs = text.lines().filter_map(|line| line.split_once(' ')).filter(|(name, _)| *name != "kube-root-ca.crt");
@@ -63,7 +63,7 @@ fn end(child: Child, status: i32) -> String {
 }
 
 /// The run that a listing or a message says can be resumed.
-fn resumable(said: &str) -> String {
+pub fn resumable(said: &str) -> String {
     said.split("hourglass runs resume ").nth(1).unwrap_or_else(|| panic!("{said}")).split(['`', '\n', ' ']).next().unwrap().to_owned()
 }
 

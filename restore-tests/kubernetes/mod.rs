@@ -1,7 +1,9 @@
 //! Kubernetes: what region A has is applied to region B and judged by kubectl.
 
+mod existing;
 mod faults;
 mod guide;
+mod wires;
 pub mod world;
 
 use std::{fs, path::Path};
@@ -190,4 +192,12 @@ fn two_kubernetes_points_differ_by_objects_and_their_fields() {
     let ours: Vec<&str> = said.lines().filter(|line| line.contains(&world.name)).collect();
     let expected = ["~ cluster/configmaps NAME/changes: data.key", "+ cluster/configmaps NAME/comes", "- cluster/configmaps NAME/goes"];
     assert_eq!(ours, expected.map(|line| world.of(line)), "{said}");
+    // The cluster has not changed since the second point, and then it has.
+    let live = |point: &str| world.site.run(&["points", "diff", point, "live", "--member", "cluster"], 0);
+    let of_ours = |said: &str| said.lines().filter(|line| line.contains(&world.name)).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(of_ours(&live("p@we/1:3")), expected.map(|line| world.of(line)));
+    assert_eq!(of_ours(&live("p@we/1:4")), Vec::<String>::new());
+    world.fill("{ apiVersion: v1, kind: Secret, metadata: { name: planted, namespace: NAME }, stringData: { word: planted } }");
+    assert_eq!(of_ours(&live("p@we/1:4")), [world.of("+ cluster/secrets NAME/planted")]);
+    assert!(world.site.run(&["points", "diff", "p@we/1:4", "live", "--member", "nobody"], 2).contains("nobody"));
 }

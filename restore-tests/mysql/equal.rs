@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hourglass::sources::{MysqlSource, Overwrite, SourceErrorKind, SystemTarget};
+use hourglass::{
+    model::Activity,
+    sources::{MysqlSource, Overwrite, SourceErrorKind, SystemTarget},
+};
 
 use super::world::{Make, Names, World, capture, quote, restore, sql, try_sql, whole};
 use crate::lab::{Sql, alone, together};
@@ -165,6 +168,7 @@ fn parts_come_back_under_other_names(make: Make) {
         overwrite: Overwrite::Refuse,
         select: vec![db.to_owned(), other.to_owned()],
         rename: BTreeMap::from([(db.to_owned(), new.to_owned())]),
+        activity: Activity::Apply,
     };
     restore(&MysqlSource::new(world.admin(&b, &[])), &saved, target).unwrap();
     assert_eq!(checksums(&b, new), checksums(&a, db));
@@ -175,7 +179,7 @@ fn parts_come_back_under_other_names(make: Make) {
 
     // One table, into a database that holds others.
     sql(&b, &format!("create database {db}; create table {db}.mine (id int); insert into {db}.mine values (1)"));
-    let one = |overwrite| SystemTarget { overwrite, select: vec![format!("{db}.composite")], rename: BTreeMap::new() };
+    let one = |overwrite| SystemTarget { overwrite, select: vec![format!("{db}.composite")], rename: BTreeMap::new(), activity: Activity::Apply };
     restore(&MysqlSource::new(world.admin(&b, &[])), &saved, one(Overwrite::Refuse)).unwrap();
     assert_eq!(sql(&b, &format!("show tables from {db}")), "composite\nmine\n");
     let show = |server: &Sql| sql(server, &format!("checksum table {db}.composite; show create table {db}.composite")).replace(CHARSET, "");
@@ -184,7 +188,12 @@ fn parts_come_back_under_other_names(make: Make) {
     assert!(again.to_string().contains("composite"), "{again}");
     restore(&MysqlSource::new(world.admin(&b, &[])), &saved, one(Overwrite::InPlace)).unwrap();
     assert_eq!(sql(&b, &format!("show tables from {db}")), "composite\nmine\n");
-    let unknown = SystemTarget { overwrite: Overwrite::Refuse, select: vec!["no_such_database".to_owned()], rename: BTreeMap::new() };
+    let unknown = SystemTarget {
+        overwrite: Overwrite::Refuse,
+        select: vec!["no_such_database".to_owned()],
+        rename: BTreeMap::new(),
+        activity: Activity::Apply,
+    };
     let error = restore(&MysqlSource::new(world.admin(&b, &[])), &saved, unknown).unwrap_err();
     assert!(error.to_string().contains("no_such_database"), "{error}");
 }

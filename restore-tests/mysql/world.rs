@@ -13,7 +13,7 @@ use std::{
 
 use hourglass::{
     config::{MysqlConfig, MysqlTls},
-    model::{Context, Problem},
+    model::{Activity, Context, Problem},
     sources::{
         Capture, CaptureEnd, Component, Loading, MysqlSource, Opening, Overwrite, RowKey, Sink, Source, SourceError, StreamEnd, SystemTarget, Target,
     },
@@ -228,7 +228,7 @@ pub fn write(source: &MysqlSource, component: &Component, bytes: &[u8], target: 
 }
 
 pub fn whole(overwrite: Overwrite) -> SystemTarget {
-    SystemTarget { overwrite, select: Vec::new(), rename: BTreeMap::new() }
+    SystemTarget { overwrite, select: Vec::new(), rename: BTreeMap::new(), activity: Activity::Apply }
 }
 
 /// Does something with each of many, several at a time.

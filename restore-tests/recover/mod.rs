@@ -2,6 +2,7 @@
 
 mod bent;
 mod killed;
+mod kubernetes;
 mod lab_databases;
 mod refused;
 mod taken;
@@ -70,22 +71,12 @@ impl World {
     }
 
     fn watch(&self, arguments: &[&str]) -> Watched {
-        let arguments = [&["--output", "json"][..], arguments].concat();
-        let mut child = self.site.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let (heard, stderr) = (Arc::clone(&said), BufReader::new(child.stderr.take().unwrap()));
-        let listener = std::thread::spawn(move || stderr.lines().for_each(|line| heard.lock().unwrap().push(line.unwrap())));
-        Watched { child, said, listener: Some(listener) }
+        Watched::start(&self.site, arguments)
     }
 
     /// The only recovery that the control store knows.
     pub fn run_id(&self) -> String {
-        let runs: Value = serde_json::from_str(&self.site.run(&["--output", "json", "runs", "list"], 0)).unwrap();
-        let mut recoveries =
-            runs["data"]["runs"].as_array().unwrap().iter().filter(|run| run["what"].as_str().is_some_and(|what| what.starts_with("recover")));
-        let run = recoveries.next().unwrap()["run"].as_str().unwrap().to_owned();
-        assert!(recoveries.next().is_none(), "{runs}");
-        run
+        run_id(&self.site)
     }
 
     /// Gives an order.
@@ -106,6 +97,16 @@ impl World {
         }
         serde_json::from_str(&self.text("report.json")).unwrap()
     }
+}
+
+/// The only recovery that a site's control store knows.
+pub fn run_id(site: &Site) -> String {
+    let runs: Value = serde_json::from_str(&site.run(&["--output", "json", "runs", "list"], 0)).unwrap();
+    let mut recoveries =
+        runs["data"]["runs"].as_array().unwrap().iter().filter(|run| run["what"].as_str().is_some_and(|what| what.starts_with("recover")));
+    let run = recoveries.next().unwrap()["run"].as_str().unwrap().to_owned();
+    assert!(recoveries.next().is_none(), "{runs}");
+    run
 }
 
 /// A runbook without a file.
@@ -134,8 +135,17 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// A process whose standard error goes to `said`.
-    pub fn of(child: Child, said: Arc<Mutex<Vec<String>>>, listener: JoinHandle<()>) -> Watched {
+    /// Begins what these arguments say.
+    pub fn start(site: &Site, arguments: &[&str]) -> Watched {
+        Watched::of(site.command(&[&["--output", "json"][..], arguments].concat()))
+    }
+
+    /// Begins a command that says events on its standard error.
+    pub fn of(mut command: Command) -> Watched {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (heard, stderr) = (Arc::clone(&said), BufReader::new(child.stderr.take().unwrap()));
+        let listener = std::thread::spawn(move || stderr.lines().for_each(|line| heard.lock().unwrap().push(line.unwrap())));
         Watched { child, said, listener: Some(listener) }
     }
 

@@ -1,6 +1,6 @@
 //! What is refused before anything runs: wrong runbooks, wrong values, a second operator.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{World, book, once};
 use crate::{cli::Home, site::Site};
@@ -33,10 +33,10 @@ fn every_mistake_in_a_runbook_is_found_at_once_with_its_line() {
             &once("c", "b"),
             "id: d\nneeds: [aa]\nbudget: 1s\nlater: true\ncommand: { run: [x, \"${dri}\"] }",
             "id: e\nneeds: [d, a]\nbudget: 1s\nretries: 2\ncommand: { run: [x, \"${f.out}\", \"${b.out}\", \"${dir\"] }",
-            "id: e\nneeds: []\nbudget: 1s\nimages: { registry: x }",
+            "id: e\nneeds: []\nbudget: 1s\npictures: { registry: x }",
         ],
         &[
-            "unknown key \"images\"; known keys: approve, budget, command",
+            "unknown key \"pictures\"; known keys: approve, budget, command",
             "the circle is among a, b, c",
             "book.md:54:21: command.run.1: there is no variable \"dri\"; known: dir",
             "book.md:65:33: command.run.2: step b has no output \"out\"",
@@ -199,5 +199,31 @@ fn shipped_runbooks_are_good() {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+}
+
+/// Runbooks that are shipped, each with the configuration that has the names it uses, where there is one.
+const SHIPPED: [(&str, Option<&str>); 3] = [
+    ("lab-databases.md", None),
+    ("ibm-api-connect.md", Some("example-ibm-api-connect.yaml")),
+    ("axway-amplify.md", Some("example-axway-amplify.yaml")),
+];
+
+#[test]
+fn every_shipped_runbook_is_good_without_a_warning_and_fits_its_configuration() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found: Vec<String> = fs::read_dir(root.join("runbooks")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut named: Vec<&str> = SHIPPED.map(|(book, _)| book).to_vec();
+    found.sort();
+    named.sort_unstable();
+    assert_eq!(found, named, "one is not linted");
+    for (book, config) in SHIPPED {
+        let home = Home::new();
+        home.write("book.md", fs::read_to_string(root.join("runbooks").join(book)).unwrap());
+        if let Some(config) = config {
+            home.write("hourglass.yaml", fs::read_to_string(root.join("config").join(config)).unwrap());
+        }
+        let shown = home.show(&["runbook", "lint", "book.md"]);
+        assert!(shown.contains(" steps, good") && shown.ends_with("exit status 0\n") && !shown.contains("warning"), "{book}: {shown}");
     }
 }

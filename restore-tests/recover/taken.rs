@@ -2,9 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
 };
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -38,12 +36,8 @@ impl Elsewhere {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_hourglass")]);
         command.args(["--output", "json"]).args(arguments).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
-        command.env("PATH", std::env::var_os("PATH").unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let (heard, stderr) = (Arc::clone(&said), BufReader::new(child.stderr.take().unwrap()));
-        let listener = std::thread::spawn(move || stderr.lines().for_each(|line| heard.lock().unwrap().push(line.unwrap())));
-        Watched::of(child, said, listener)
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        Watched::of(command)
     }
 
     fn take_over(&self, run: &str, more: &[&str]) -> Watched {

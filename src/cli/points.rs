@@ -3,6 +3,7 @@
 mod components;
 mod diff;
 mod listing;
+mod live;
 mod objects;
 mod tree;
 

@@ -27,7 +27,7 @@ use crate::{
         execute::Taking,
         journal,
         order::Desk,
-        recovery::{self, RecoveryEnd, SecretsKey, Tools, timeline},
+        recovery::{self, RecoveryEnd, SecretsKey, Tools, foresee::foresee, timeline},
         runbook::{Runbook, plan},
         runs::{self, KnownRun},
     },
@@ -119,12 +119,21 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     let plan = book.plan(facts).map_err(|problems| refused(&book.name, problems))?;
     let operator = chosen.repo.operator()?;
     let desk = desk(&chosen.repo, &operator, args.manner.patience).await?;
-    if args.plan {
-        return Ok(runbook::show(&plan, &timeline::measured(&desk, &book.policy, &book.name).await?, &warnings));
-    }
-    warnings.into_iter().for_each(|warning| ctx.observer.event(&Event::Problem(warning)));
     let begun = Begun { run: plan.run.clone(), declared: now };
     let tools = tools(&chosen, &operator, begun, args.manner.patience, globals, &ctx).await?;
+    let objections = match &tools.point {
+        Some(point) => foresee(&plan, point, &config, &ctx).await?,
+        None => Vec::new(),
+    };
+    if args.plan {
+        let shown = runbook::show(&plan, &timeline::measured(&desk, &book.policy, &book.name).await?, &warnings);
+        return Ok(if objections.is_empty() { shown } else { shown.found(ExitCode::Usage, objections) });
+    }
+    if !objections.is_empty() {
+        return Err(refused(&book.name, objections)
+            .hint("decide in restore of the target's source (secrets, residue_allowed, or a change), then begin again"));
+    }
+    warnings.into_iter().for_each(|warning| ctx.observer.event(&Event::Problem(warning)));
     let end = recovery::recover(plan, &book.policy, tools, &desk, &ctx).await?;
     finish(&chosen, &operator, &desk, end, &args.manner).await
 }

@@ -56,6 +56,9 @@ pub struct FileRegistry {
     /// Talk to it without TLS.
     #[serde(default)]
     pub plain_http: bool,
+    /// Command that makes a repository, `{repository}` standing for its name, before anything is put into it; it has to end well when there is one already.
+    #[serde(default)]
+    pub create: Vec<String>,
 }
 
 /// Container images and charts.
@@ -106,4 +109,6 @@ pub struct RegistryConfig {
     pub ca_file: Option<PathBuf>,
     /// Without TLS.
     pub plain_http: bool,
+    /// Makes a repository; empty where that is not needed.
+    pub create: Vec<String>,
 }

@@ -20,7 +20,7 @@ pub use ids::{
     EntryNumber, EpochId, InvalidId, Lineage, MemberName, ObjectKey, PolicyName, RecoveryPointId, RepositoryId, RunId, SiteName, StepId, VaultId,
 };
 pub use outcome::{Outcome, Problem};
-pub use plan::{Accepted, Action, Class, Destination, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
+pub use plan::{Accepted, Action, Activity, Class, Destination, EpochMode, NewEpoch, Overwrite, Plan, Step, step_id};
 pub use progress::Progress;
 pub use recovery::{Ask, Command, OutputPlace, OutputRule, Probe, Question, Recovery, Terms};
 pub use secret::Secret;

@@ -173,7 +173,40 @@ pub enum Destination {
         /// New names of databases, keyspaces or indices.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         rename: BTreeMap<String, String>,
+        /// What becomes of objects that act by themselves.
+        #[serde(default, skip_serializing_if = "Activity::is_apply")]
+        activity: Activity,
     },
+}
+
+impl Destination {
+    /// The system of a source, as it is restored into when nothing special is said.
+    pub fn system(source: MemberName) -> Destination {
+        Destination::System { source, rename: BTreeMap::new(), activity: Activity::Apply }
+    }
+}
+
+/// What becomes of the objects of a cluster that act by themselves, as cron jobs, autoscalers and webhooks do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Activity {
+    /// They are applied like all others.
+    #[default]
+    Apply,
+    /// They are suspended or left out.
+    Quiet {
+        /// How many replicas workloads get for now, by patterns of objects.
+        replicas: BTreeMap<String, u32>,
+    },
+    /// They alone are applied: what was suspended, scaled or left out becomes what it was.
+    Activate,
+}
+
+impl Activity {
+    /// Whether nothing special becomes of them.
+    pub fn is_apply(&self) -> bool {
+        *self == Activity::Apply
+    }
 }
 
 /// One step of a plan.

@@ -98,8 +98,11 @@ pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ct
             let overwrite = if resumed { Overwrite::InPlace } else { wanted.overwrite };
             To::Directory { path, select: wanted.select, overwrite }
         }
-        Destination::System { source, rename } => match wanted.sources.get(&source) {
-            Some(system) => To::System(Arc::clone(system), SystemTarget { overwrite: wanted.overwrite, select: wanted.select, rename }),
+        Destination::System { source, rename, activity } => match wanted.sources.get(&source) {
+            Some(system) => {
+                let target = SystemTarget { overwrite: wanted.overwrite, select: wanted.select, rename, activity };
+                To::System(Arc::clone(system), target)
+            }
             None => {
                 let what = format!("the configuration has no source {source} to restore into; restore it to a directory");
                 return (Outcome::Failed { problem: Problem { subject: step.to_string(), what } }, Output::Nothing);

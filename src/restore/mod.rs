@@ -13,7 +13,7 @@ pub mod mend;
 pub mod opened;
 pub mod plan;
 pub mod stream;
-mod system;
+pub mod system;
 pub mod tree;
 pub mod verify;
 pub mod walk;

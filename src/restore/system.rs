@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    io::{self, Read},
     sync::Arc,
 };
 
@@ -15,9 +15,9 @@ use super::{
     stream::restore_stream,
 };
 use crate::{
-    model::{ByteCount, Context, Outcome, Problem, Progress},
+    model::{ByteCount, Context, MemberName, Outcome, Problem, Progress},
     repository::sealed::{SealedComponent, SealedMember},
-    sources::{Component, Loading, RowKey, Sink, Source, SourceError, StreamSink, SystemTarget, Target},
+    sources::{Loading, RowKey, Sink, Source, SourceError, StreamSink, SystemTarget, Target},
 };
 
 /// Components that are written at a time at most.
@@ -97,6 +97,31 @@ pub(super) async fn restore_system(
     })
 }
 
+/// What a person has to decide before what is selected of a member can go into a system; that is not asked.
+///
+/// # Errors
+/// When there is no such member or object, or it cannot be read from the repository.
+pub async fn objections(
+    point: &OpenedPoint,
+    member: &MemberName,
+    source: Arc<dyn Source>,
+    target: SystemTarget,
+    ctx: &Context,
+) -> Result<Vec<Problem>, RestoreError> {
+    if !source.foresees() {
+        return Ok(Vec::new());
+    }
+    let lanes = source.lanes().clamp(1, LANES_MAX);
+    let restoring = Restoring { point, source, target, lanes, ctx };
+    let chosen = restoring.chosen(point.member(member)?)?;
+    let looks = chosen.iter().map(|(_, sealed)| {
+        let (component, target) = (sealed.component(), restoring.target.clone());
+        restoring.reread(sealed, move |source, saved, _| source.objections(&component, saved, &target))
+    });
+    let found: Vec<Vec<Problem>> = stream::iter(looks).buffer_unordered(lanes).try_collect().await?;
+    Ok(limited(found.concat()))
+}
+
 impl Restoring<'_> {
     /// The components that the target asks for, in the order of their stages.
     fn chosen<'m>(&self, member: &'m SealedMember) -> Result<Vec<Numbered<'m>>, RestoreError> {
@@ -162,10 +187,19 @@ impl Restoring<'_> {
 
     /// Reads the component once more from the repository and lets the source say which rows differ.
     async fn differences(&self, sealed: &SealedComponent) -> Result<Vec<Problem>, RestoreError> {
+        let component = sealed.component();
+        self.reread(sealed, move |source, saved, ctx| source.differences(&component, saved, ctx)).await
+    }
+
+    /// Reads the component from the repository once more, and hands it to the source.
+    async fn reread(
+        &self,
+        sealed: &SealedComponent,
+        work: impl FnOnce(&dyn Source, &mut (dyn Read + Send), &Context) -> Result<Vec<Problem>, SourceError> + Send + 'static,
+    ) -> Result<Vec<Problem>, RestoreError> {
         let pipe = |source| SourceError::Io { doing: "make", path: "a pipe".to_owned(), source };
         let (mut saved, writer) = io::pipe().map_err(pipe)?;
-        let component: Component = sealed.component();
-        let finding = self.call(move |source, ctx| source.differences(&component, &mut saved, ctx));
+        let finding = self.call(move |source, ctx| work(source, &mut saved, ctx));
         let quiet = Progress::new(Arc::new(crate::model::Quiet), crate::model::step_id(&["compare"]), None);
         let reading = restore_stream(sealed, StreamSink::new(writer, || Ok(())), &self.point.packs, quiet, self.ctx);
         // Once enough is found the reader goes, and the writing end breaks.

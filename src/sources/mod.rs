@@ -38,7 +38,7 @@ pub use open::{describe, open};
 pub use rows::{RowDigest, RowDigester, RowKey};
 pub use stream::{StreamCapture, StreamEnd, StreamSink};
 
-use crate::model::{Context, Problem, Timestamp};
+use crate::model::{Activity, Context, Problem, Timestamp};
 
 /// What the bytes of a component are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +155,8 @@ pub struct SystemTarget {
     pub select: Vec<String>,
     /// New names of databases, keyspaces or indices.
     pub rename: BTreeMap<String, String>,
+    /// What becomes of objects that act by themselves, where there are such.
+    pub activity: Activity,
 }
 
 /// A system that can be read, component by component, and written.
@@ -216,6 +218,19 @@ pub trait Source: Send + Sync + Debug {
     /// Whether a component belongs to what the target selects.
     fn is_selected(&self, _component: &Component, _target: &SystemTarget) -> bool {
         true
+    }
+
+    /// Whether [`Source::objections`] may find something.
+    fn foresees(&self) -> bool {
+        false
+    }
+
+    /// What a person has to decide before a component, as it was saved, can go into a target. Neither is asked: it follows from the configuration alone.
+    ///
+    /// # Errors
+    /// When `saved` cannot be read.
+    fn objections(&self, _component: &Component, _saved: &mut (dyn Read + Send), _target: &SystemTarget) -> Result<Vec<Problem>, SourceError> {
+        Ok(Vec::new())
     }
 
     /// Begins to write a component. Safe to call again for a component that was written in part, or whole without our knowing.

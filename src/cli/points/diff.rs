@@ -1,6 +1,11 @@
 //! `hourglass points diff`
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
@@ -9,31 +14,63 @@ use serde_json::json;
 
 use super::{
     listing::{Listing, open},
-    objects::{self, holds_objects},
+    live::{self, Live},
+    objects::{self, Side, holds_objects},
 };
 use crate::{
     cli::{CliError, Globals, OutputFormat, Report, output},
-    model::{ByteCount, Context, MemberName, RecoveryPointId},
+    config::Config,
+    model::{ByteCount, Context, InvalidId, MemberName, RecoveryPointId},
     repository::sealed::{SealedComponent, SealedMember},
     restore::opened::OpenedPoint,
-    sources::{EntryKind, Shape, TreeEntry},
+    sources::{Component, EntryKind, Shape, TreeEntry},
 };
 
-/// Say what differs between two points
+/// Say what differs between two points, or between a point and a cluster as it is now
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "`+` was added, `-` was removed, `~` was changed, and in what. Streams are compared by their digests, and objects of \
-    Kubernetes field by field. Needs an operator key.\n\n\
+    Kubernetes field by field. `live` is read through the source of the same name as the member. Needs an operator key.\n\n\
     Example:\n  hourglass points diff production@we/1:41 production@we/1:42\n  \
-    hourglass points diff production@we/1:41 production@we/1:42 --member events")]
+    hourglass points diff production@we/1:41 production@we/1:42 --member events\n  \
+    hourglass points diff production@we/1:42 live --member cluster")]
 pub struct DiffArgs {
     /// The earlier point
     pub one: RecoveryPointId,
-    /// The later point
-    pub other: RecoveryPointId,
+    /// The later point, or `live`: members of kind kubernetes as they are now
+    pub other: Later,
     /// Only this member
     #[arg(long, value_name = "NAME")]
     pub member: Option<MemberName>,
 }
+
+/// What a point is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Later {
+    /// Another point.
+    Point(RecoveryPointId),
+    /// What is there now.
+    Live,
+}
+
+impl FromStr for Later {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Later, InvalidId> {
+        if text == LIVE { Ok(Later::Live) } else { text.parse().map(Later::Point) }
+    }
+}
+
+impl fmt::Display for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Later::Point(point) => point.fmt(f),
+            Later::Live => f.write_str(LIVE),
+        }
+    }
+}
+
+/// The word for what is there now.
+const LIVE: &str = "live";
 
 /// What became of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,21 +133,25 @@ struct Found {
 /// There is no such point or member; no operator key; a part of a list is at no location as it should be.
 pub(super) async fn run(args: DiffArgs, globals: &Globals) -> Result<Report, CliError> {
     let (config, ctx) = (globals.load_config()?, globals.context());
-    let (one, other) = (open(&args.one, &config, &ctx).await?, open(&args.other, &config, &ctx).await?);
-    let names = match &args.member {
-        Some(name) => {
-            // It is an error only if neither has it.
-            one.member(name).or_else(|_| other.member(name))?;
-            BTreeSet::from([name.clone()])
-        }
-        None => one.sealed.members.iter().chain(&other.sealed.members).map(|member| member.name.clone()).collect(),
-    };
+    let one = open(&args.one, &config, &ctx).await?;
     let mut found = Found { format: globals.output, differences: Vec::new(), counts: [0; 3], same: 0 };
-    for name in names {
-        let components = |point: &'_ OpenedPoint| point.member(&name).map(component_names).unwrap_or_default();
-        for component in components(&one).union(&components(&other)) {
-            let sides = (one.component(&name, component).ok(), other.component(&name, component).ok());
-            compare(&name, (&one, &other), sides, &mut found, &ctx).await?;
+    match &args.other {
+        Later::Point(other) => {
+            let other = open(other, &config, &ctx).await?;
+            for name in members(&one, Some(&other), args.member.as_ref())? {
+                let components = |point: &'_ OpenedPoint| point.member(&name).map(component_names).unwrap_or_default();
+                for component in components(&one).union(&components(&other)) {
+                    let sides = (one.component(&name, component).ok(), other.component(&name, component).ok());
+                    compare(&name, (&one, &other), sides, &mut found, &ctx).await?;
+                }
+            }
+        }
+        Later::Live => {
+            for name in members(&one, None, args.member.as_ref())? {
+                if args.member.is_some() || live::is_comparable(&name, &config) {
+                    compare_live(&name, &one, &config, &mut found, &ctx).await?;
+                }
+            }
         }
     }
     let [added, removed, changed] = found.counts;
@@ -118,9 +159,44 @@ pub(super) async fn run(args: DiffArgs, globals: &Globals) -> Result<Report, Cli
         OutputFormat::Text => format!("{added} added, {removed} removed, {changed} changed, {} the same", found.same),
         OutputFormat::Json => String::new(),
     };
-    let data = json!({"one": args.one, "other": args.other, "added": added, "removed": removed, "changed": changed, "same": found.same,
+    let data = json!({"one": args.one, "other": args.other.to_string(), "added": added, "removed": removed, "changed": changed, "same": found.same,
         "differences": found.differences});
     Ok(Report::new(data, text))
+}
+
+/// The members that are compared.
+fn members(one: &OpenedPoint, other: Option<&OpenedPoint>, named: Option<&MemberName>) -> Result<BTreeSet<MemberName>, CliError> {
+    let Some(name) = named else {
+        let all = std::iter::once(one).chain(other).flat_map(|point| &point.sealed.members);
+        return Ok(all.map(|member| member.name.clone()).collect());
+    };
+    // It is an error only if neither has it.
+    one.member(name).or_else(|error| other.map_or(Err(error), |other| other.member(name)))?;
+    Ok(BTreeSet::from([name.clone()]))
+}
+
+/// Compares a member with its source as it is now.
+async fn compare_live(name: &MemberName, one: &OpenedPoint, config: &Config, found: &mut Found, ctx: &Context) -> Result<(), CliError> {
+    let live = Live::open(name, config, ctx).await?;
+    let is: BTreeMap<&str, &Component> = live.components.iter().map(|component| (&*component.name, component)).collect();
+    let was: BTreeMap<&str, &SealedComponent> = one.member(name)?.components.iter().map(|component| (&*component.name, component)).collect();
+    for component in was.keys().chain(is.keys()).copied().collect::<BTreeSet<_>>() {
+        let stored = was.get(component).map(|component| Side::Stored(one, component));
+        objects_of(name, stored, is.get(component).map(|component| Side::Live(&live, component)), found, ctx).await?;
+    }
+    Ok(())
+}
+
+/// Compares two components that hold objects.
+async fn objects_of(member: &MemberName, one: Option<Side<'_>>, other: Option<Side<'_>>, found: &mut Found, ctx: &Context) -> Result<(), CliError> {
+    let named = one.or(other).map_or("", Side::name).to_owned();
+    let compared = objects::compare(one, other, ctx).await?;
+    found.same += compared.same;
+    for (path, (change, what)) in compared.differing {
+        let path = Some(EntryPath::of_object(&named, path));
+        found.add(Difference { change, member: member.clone(), component: named.clone(), path, what, size: [None, None] });
+    }
+    Ok(())
 }
 
 fn component_names(member: &SealedMember) -> BTreeSet<String> {
@@ -147,13 +223,8 @@ async fn compare(
     match sides {
         (Some(one), Some(other)) if one.digest == other.digest && one.shape == other.shape => found.same += other.items,
         (one, other) if [one, other].into_iter().flatten().all(holds_objects) => {
-            let named = one.or(other).map_or("", |component| &*component.name);
-            let compared = objects::compare(one.map(|one| (points.0, one)), other.map(|other| (points.1, other)), ctx).await?;
-            found.same += compared.same;
-            for (path, (change, what)) in compared.differing {
-                let path = Some(EntryPath::of_object(named, path));
-                found.add(Difference { change, member: member.clone(), component: named.to_owned(), path, what, size: [None, None] });
-            }
+            let (one, other) = (one.map(|one| Side::Stored(points.0, one)), other.map(|other| Side::Stored(points.1, other)));
+            objects_of(member, one, other, found, ctx).await?;
         }
         (Some(one), Some(other)) if one.shape == Shape::Tree && other.shape == Shape::Tree => {
             merge(member, &one.name, Listing::new(points.0, one), Listing::new(points.1, other), found).await?;
@@ -246,8 +317,6 @@ fn line(difference: &Difference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::sources::FileTime;
 

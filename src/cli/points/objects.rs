@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::Value;
 
-use super::diff::Change;
+use super::{diff::Change, live::Live};
 use crate::{
     cli::CliError,
     model::{Context, Progress, Quiet, Sha256, step_id},
     repository::sealed::SealedComponent,
     restore::{RestoreError, opened::OpenedPoint, stream::restore_stream},
     sources::{
-        StreamSink,
+        Component, StreamSink,
         kubernetes::{HOLDS, Line, OBJECTS, canonical, changed_fields},
     },
 };
@@ -28,16 +28,39 @@ pub(super) fn holds_objects(component: &SealedComponent) -> bool {
     component.about.get(HOLDS).is_some_and(|what| what == OBJECTS)
 }
 
+/// A component that holds objects.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side<'a> {
+    /// In a point.
+    Stored(&'a OpenedPoint, &'a SealedComponent),
+    /// As it is now.
+    Live(&'a Live, &'a Component),
+}
+
+impl<'a> Side<'a> {
+    /// Its name.
+    pub(super) fn name(self) -> &'a str {
+        match self {
+            Side::Stored(_, component) => &component.name,
+            Side::Live(_, component) => &component.name,
+        }
+    }
+}
+
 /// Hands every object of a component to `take`, with a state that is given back.
 ///
 /// # Errors
-/// A part of it is at no location as it should be, or is no object.
+/// A part of it is at no location as it should be, or is no object; what is live cannot be read.
 pub(super) async fn each<S: Send + 'static>(
-    (point, component): (&OpenedPoint, &SealedComponent),
+    side: Side<'_>,
     state: S,
     take: impl Fn(&mut S, Line, usize) + Send + 'static,
     ctx: &Context,
 ) -> Result<S, CliError> {
+    let (point, component) = match side {
+        Side::Stored(point, component) => (point, component),
+        Side::Live(live, component) => return live.each(component, state, take, ctx).await,
+    };
     let state = Arc::new(Mutex::new(Some(state)));
     let writer = Splitter { text: Vec::new(), state: Arc::clone(&state), take };
     let quiet = Progress::new(Arc::new(Quiet), step_id(&["objects"]), None);
@@ -88,11 +111,7 @@ pub(super) struct Compared {
 ///
 /// # Errors
 /// A part of one is at no location as it should be.
-pub(super) async fn compare(
-    one: Option<(&OpenedPoint, &SealedComponent)>,
-    other: Option<(&OpenedPoint, &SealedComponent)>,
-    ctx: &Context,
-) -> Result<Compared, CliError> {
+pub(super) async fn compare(one: Option<Side<'_>>, other: Option<Side<'_>>, ctx: &Context) -> Result<Compared, CliError> {
     let mut found = Compared::default();
     if let Some(one) = one {
         let take = |found: &mut Compared, line: Line, _: usize| found.was.extend([(line.path, line.sha256)]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     listing::{Listing, open},
-    objects::{self, holds_objects},
+    objects::{self, Side, holds_objects},
 };
 use crate::{
     cli::{CliError, ExitCode, Globals, OutputFormat, Report, output},
@@ -111,7 +111,7 @@ async fn object_lines(point: &OpenedPoint, component: &SealedComponent, path: &[
             found.push(json!({"path": line.path, "sha256": line.sha256}));
         }
     };
-    for entry in objects::each((point, component), found, take, ctx).await? {
+    for entry in objects::each(Side::Stored(point, component), found, take, ctx).await? {
         list.count += 1;
         match list.format {
             OutputFormat::Text => {

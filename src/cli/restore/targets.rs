@@ -35,7 +35,7 @@ impl FromStr for Into {
 pub fn own_target(config: &Config, name: &MemberName) -> Result<Destination, CliError> {
     match config.sources.get(name) {
         Some(SourceConfig::Files(files)) => Ok(Destination::Directory(files.path.clone())),
-        Some(_) => Ok(Destination::System { source: name.clone(), rename: BTreeMap::new() }),
+        Some(_) => Ok(Destination::system(name.clone())),
         None => Err(CliError::usage(format!("the configuration has no source {name} to restore to")).hint("use --to DIR")),
     }
 }
@@ -79,7 +79,7 @@ fn members(config: &Config, point: &OpenedPoint, args: &RestoreArgs) -> Result<V
         let into = args.into.iter().find(|into| into.member.as_ref().is_none_or(|member| member == *name));
         let to = match (into, &folder) {
             (Some(into), _) => match own_target(config, &into.source)? {
-                Destination::System { source, .. } => Destination::System { source, rename: rename.clone() },
+                Destination::System { source, activity, .. } => Destination::System { source, rename: rename.clone(), activity },
                 to @ Destination::Directory(_) => to,
             },
             (None, Some(folder)) if names.len() == 1 && args.member.is_some() => Destination::Directory(folder.clone()),

@@ -76,6 +76,10 @@ impl Resolver<'_> {
         if registry.plain_http && registry.ca_file.is_some() {
             self.say(path, "plain_http has no use for ca_file");
         }
-        RegistryConfig { login, ca_file: registry.ca_file.map(|file| self.path(file)), plain_http: registry.plain_http }
+        if !registry.create.is_empty() && !registry.create.iter().any(|word| word.contains("{repository}")) {
+            self.say(&format!("{path}.create"), "it does not say {repository}, so it cannot know which one to make");
+        }
+        let (ca_file, plain_http) = (registry.ca_file.map(|file| self.path(file)), registry.plain_http);
+        RegistryConfig { login, ca_file, plain_http, create: registry.create }
     }
 }

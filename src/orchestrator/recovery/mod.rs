@@ -1,12 +1,13 @@
 //! One recovery from beginning to end: a plan that was made from a runbook, run with people at its desk.
 //!
-//! `act` does one step of each kind, `command` and `probe` are what most of them are made of; `secrets` keeps secret outputs; `claim` keeps a
-//! second recovery of the same away; `takeover` says when one may take a run from a process that may not be gone; `timeline` tells afterwards what happened when, `screen` tells it
-//! meanwhile.
+//! `foresee` finds before the first step what would stop a restore; `act` does one step of each kind, `command` and `probe` are what most of them
+//! are made of; `secrets` keeps secret outputs; `claim` keeps a second recovery of the same away; `takeover` says when one may take a run from a
+//! process that may not be gone; `timeline` tells afterwards what happened when, `screen` tells it meanwhile.
 
 pub mod act;
 mod claim;
 mod command;
+pub mod foresee;
 mod leftovers;
 mod probe;
 pub mod screen;

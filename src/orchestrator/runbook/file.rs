@@ -62,6 +62,8 @@ pub(super) struct FileStep {
     pub optional: bool,
     pub command: Option<FileCommand>,
     pub restore: Option<FileRestore>,
+    pub images: Option<FileImagesStep>,
+    pub objects: Option<FileObjects>,
     pub probe: Option<FileProbe>,
     pub approve: Option<FileQuestion>,
     pub fence: Option<FileFence>,
@@ -111,6 +113,47 @@ pub(super) struct FileRestore {
     pub rename: BTreeMap<String, String>,
     #[serde(default)]
     pub replace: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileImagesStep {
+    pub member: String,
+    pub into: String,
+    #[serde(default)]
+    pub select: Vec<String>,
+    #[serde(default)]
+    pub replace: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileObjects {
+    pub member: String,
+    pub into: String,
+    #[serde(default)]
+    pub select: Vec<String>,
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    #[serde(default)]
+    pub mode: ObjectsMode,
+    #[serde(default)]
+    pub replicas: BTreeMap<String, u32>,
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// What becomes of objects that act by themselves.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ObjectsMode {
+    /// They are applied like all others.
+    #[default]
+    Apply,
+    /// They are suspended or left out.
+    Quiet,
+    /// They alone are applied, as they were.
+    Activate,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Runbook, Work,
+    RestoreKind, Runbook, Work,
     forecast::{Leg, forecast},
     read::{Finding, Written},
     values::{Part, parts},
 };
 use crate::{
     config::{Config, Document, nearest},
-    model::{Action, Destination, StepId},
+    model::{Action, Activity, Destination, MemberName, StepId},
+    sources,
 };
 
 struct Linter<'a> {
@@ -46,6 +47,10 @@ pub(super) fn lint(
             linter.warn(document, &format!("variables.{name}"), "no step uses it".to_owned());
         }
         linter.time(runbook, document, &order);
+        for (written, source) in left_quiet(steps).into_iter().filter(|_| is_whole) {
+            let what = format!("no step activates what stays suspended or left out in {source}");
+            linter.findings.push(Finding { problem: written.document.problem("objects.mode", what), is_warning: true });
+        }
         if let Some(config) = config {
             linter.names(runbook, document, steps, config);
         }
@@ -190,13 +195,6 @@ impl Linter<'_> {
 
     /// Names that the configuration has to know.
     fn names(&mut self, runbook: &Runbook, document: &Document<()>, steps: &[Written], config: &Config) {
-        let unknown = |what: &str, name: &str, known: Vec<String>| {
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            (!known.contains(&name)).then(|| {
-                let near = nearest(name, &known).map_or(format!("known: {}", known.join(", ")), |near| format!("did you mean {near:?}?"));
-                format!("{what} {name:?}; {near}")
-            })
-        };
         let policies = || config.policies.keys().map(ToString::to_string).collect();
         let is_own = runbook.from.as_ref().is_none_or(|from| *from == config.site);
         if is_own && let Some(what) = unknown("the configuration has no policy", runbook.policy.as_str(), policies()) {
@@ -205,26 +203,61 @@ impl Linter<'_> {
         let members = config.policies.get(&runbook.policy).filter(|_| is_own);
         for written in steps {
             let wrong = match &written.step.work {
-                Work::Restore { member, to, .. } => {
+                Work::Restore { kind, member, to, .. } => {
                     let of_policy = members.and_then(|policy| {
                         let known = policy.members.keys().map(ToString::to_string).collect();
-                        Some(("restore.member", unknown(&format!("policy {} has no member", runbook.policy), member.as_str(), known)?))
+                        unknown(&format!("policy {} has no member", runbook.policy), member.as_str(), known)
                     });
-                    let sources = || config.sources.keys().map(ToString::to_string).collect();
+                    let of_member = of_policy.or_else(|| misfit(*kind, member, config).filter(|_| is_own));
                     let of_source = match to {
-                        Destination::System { source, .. } => unknown("the configuration has no source", source.as_str(), sources()),
+                        Destination::System { source, .. } => {
+                            let known = config.sources.keys().map(ToString::to_string).collect();
+                            unknown("the configuration has no source", source.as_str(), known).or_else(|| misfit(*kind, source, config))
+                        }
                         Destination::Directory(_) => None,
                     };
-                    vec![of_policy, of_source.map(|what| ("restore.into", what))]
+                    vec![(format!("{}.member", kind.key()), of_member), (format!("{}.into", kind.key()), of_source)]
                 }
                 Work::Other(action) => match action.as_ref() {
                     Action::Protect { policy } => {
-                        vec![unknown("the configuration has no policy", policy.as_str(), policies()).map(|what| ("protect.policy", what))]
+                        vec![("protect.policy".to_owned(), unknown("the configuration has no policy", policy.as_str(), policies()))]
                     }
                     _ => Vec::new(),
                 },
             };
-            wrong.into_iter().flatten().for_each(|(path, what)| self.say(written, path, what));
+            for (path, what) in wrong {
+                what.into_iter().for_each(|what| self.say(written, &path, what));
+            }
         }
     }
+}
+
+/// That a name is none of those that are known.
+fn unknown(what: &str, name: &str, known: Vec<String>) -> Option<String> {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    (!known.contains(&name)).then(|| {
+        let near = nearest(name, &known).map_or(format!("known: {}", known.join(", ")), |near| format!("did you mean {near:?}?"));
+        format!("{what} {name:?}; {near}")
+    })
+}
+
+/// That a source of the configuration is not of the kind that a step is for.
+fn misfit(kind: RestoreKind, name: &MemberName, config: &Config) -> Option<String> {
+    let (wanted, found) = (kind.of_source()?, sources::open(config.sources.get(name)?).kind());
+    (wanted != found).then(|| format!("{name} is a source of kind {found}, and {} is for {wanted}", kind.key()))
+}
+
+/// Targets that are left quiet, with the step that does it last.
+fn left_quiet(steps: &[Written]) -> Vec<(&Written, &MemberName)> {
+    let activated = |of: &MemberName| {
+        steps.iter().any(|written| {
+            matches!(&written.step.work, Work::Restore { to: Destination::System { source, activity: Activity::Activate, .. }, .. } if source == of)
+        })
+    };
+    let quiet = steps.iter().filter_map(|written| match &written.step.work {
+        Work::Restore { to: Destination::System { source, activity: Activity::Quiet { .. }, .. }, .. } => Some((source, written)),
+        _ => None,
+    });
+    let last: BTreeMap<&MemberName, &Written> = quiet.collect();
+    last.into_iter().filter(|(source, _)| !activated(source)).map(|(source, written)| (written, source)).collect()
 }

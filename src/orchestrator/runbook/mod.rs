@@ -65,6 +65,8 @@ pub struct RunbookStep {
 pub enum Work {
     /// Restore a member of the point that is going to be chosen.
     Restore {
+        /// The word that the runbook has for it, of those that restore.
+        kind: RestoreKind,
         /// Which.
         member: MemberName,
         /// Parts of it; all when empty.
@@ -76,6 +78,37 @@ pub enum Work {
     },
     /// Anything else.
     Other(Box<Action>),
+}
+
+/// Kinds of steps that restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoreKind {
+    /// Any member, into anything that takes it.
+    Restore,
+    /// Images into a registry.
+    Images,
+    /// Objects into a cluster.
+    Objects,
+}
+
+impl RestoreKind {
+    /// As runbooks have it.
+    pub fn key(self) -> &'static str {
+        match self {
+            RestoreKind::Restore => "restore",
+            RestoreKind::Images => "images",
+            RestoreKind::Objects => "objects",
+        }
+    }
+
+    /// The only kind of source that it is for.
+    pub fn of_source(self) -> Option<&'static str> {
+        match self {
+            RestoreKind::Restore => None,
+            RestoreKind::Images => Some("images"),
+            RestoreKind::Objects => Some("kubernetes"),
+        }
+    }
 }
 
 /// Something that has to be known before a runbook runs.

@@ -66,7 +66,7 @@ impl Runbook {
         for step in &self.steps {
             let action = match &step.work {
                 Work::Other(action) => Action::clone(action),
-                Work::Restore { member, select, to, overwrite } => {
+                Work::Restore { member, select, to, overwrite, .. } => {
                     if let Some((id, members)) = facts.point.as_ref().filter(|(_, members)| !members.contains(member)) {
                         let names: Vec<String> = members.iter().map(ToString::to_string).collect();
                         problems.push(Problem {

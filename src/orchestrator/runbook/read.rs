@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Runbook, RunbookStep, Variable, VariableKind, Work,
-    file::{FileCommand, FileFence, FileFront, FileProbe, FileQuestion, FileRestore, FileStep, FileSwitch, FileVariable},
+    RestoreKind, Runbook, RunbookStep, Variable, VariableKind, Work,
+    file::{
+        FileCommand, FileFence, FileFront, FileImagesStep, FileObjects, FileProbe, FileQuestion, FileRestore, FileStep, FileSwitch, FileVariable,
+        ObjectsMode,
+    },
     lint::lint,
     page::{Block, parts},
 };
 use crate::{
     config::{Config, ConfigProblem, Document, parse_duration},
-    model::{Action, Ask, Command, Destination, OutputPlace, OutputRule, Overwrite, Probe, Question, Seconds, SiteName, StepId, Terms},
+    model::{Action, Activity, Ask, Command, Destination, OutputPlace, OutputRule, Overwrite, Probe, Question, Seconds, SiteName, StepId, Terms},
     pipeline::sha256,
 };
 
@@ -160,13 +163,15 @@ impl Reader {
         let other = |action: Option<Action>| action.map(|action| Work::Other(Box::new(action)));
         found.extend(file.command.take().map(|c| other(self.command(d, "command", c).map(|command| Action::Command { command }))));
         found.extend(file.restore.take().map(|restore| self.restore(d, restore)));
+        found.extend(file.images.take().map(|images| self.images(d, images)));
+        found.extend(file.objects.take().map(|objects| self.objects(d, objects)));
         found.extend(file.probe.take().map(|probe| other(self.probe(d, "probe", probe).map(|probe| Action::Probe { probe }))));
         found.extend(file.approve.take().map(|q| other(Some(Action::Approve { question: question(q) }))));
         found.extend(file.fence.take().map(|fence| other(self.fence(d, fence))));
         found.extend(file.switch.take().map(|switch| other(self.switch(d, switch))));
         found.extend(file.protect.take().map(|p| other(self.parse(d, "protect.policy", &p.policy).map(|policy| Action::Protect { policy }))));
         if found.len() != 1 {
-            self.say(d, "", "give exactly one kind of step: command, restore, probe, approve, fence, switch or protect");
+            self.say(d, "", "give exactly one kind of step: command, images, objects, restore, probe, approve, fence, switch or protect");
             return None;
         }
         found.pop().flatten()
@@ -210,7 +215,11 @@ impl Reader {
     fn restore(&mut self, d: &Document<()>, file: FileRestore) -> Option<Work> {
         let member = self.parse(d, "restore.member", &file.member);
         let to = match (file.into, file.to) {
-            (Some(source), None) => self.parse(d, "restore.into", &source).map(|source| Destination::System { source, rename: file.rename.clone() }),
+            (Some(source), None) => self.parse(d, "restore.into", &source).map(|source| Destination::System {
+                source,
+                rename: file.rename.clone(),
+                activity: Activity::Apply,
+            }),
             (None, Some(_)) if !file.rename.is_empty() => {
                 self.say(d, "restore.rename", "only what goes into a system can be renamed");
                 None
@@ -222,7 +231,32 @@ impl Reader {
             }
         };
         let overwrite = if file.replace { Overwrite::InPlace } else { Overwrite::Refuse };
-        Some(Work::Restore { member: member?, select: file.select, to: to?, overwrite })
+        Some(Work::Restore { kind: RestoreKind::Restore, member: member?, select: file.select, to: to?, overwrite })
+    }
+
+    fn images(&mut self, d: &Document<()>, file: FileImagesStep) -> Option<Work> {
+        let (member, source) = (self.parse(d, "images.member", &file.member), self.parse(d, "images.into", &file.into));
+        let overwrite = if file.replace { Overwrite::InPlace } else { Overwrite::Refuse };
+        Some(Work::Restore { kind: RestoreKind::Images, member: member?, select: file.select, to: Destination::system(source?), overwrite })
+    }
+
+    fn objects(&mut self, d: &Document<()>, file: FileObjects) -> Option<Work> {
+        let (member, source) = (self.parse(d, "objects.member", &file.member), self.parse(d, "objects.into", &file.into));
+        if file.mode != ObjectsMode::Quiet && !file.replicas.is_empty() {
+            self.say(d, "objects.replicas", "it belongs to mode: quiet, and the step that activates gives back what was saved");
+        }
+        // Values are put into texts, and these are keys.
+        for pattern in file.replicas.keys().filter(|pattern| pattern.split('/').count() != 3 || pattern.contains("${")) {
+            self.say(d, "objects.replicas", format!("{pattern:?} is not of the form NAMESPACE/KIND/NAME with *"));
+        }
+        let activity = match file.mode {
+            ObjectsMode::Apply => Activity::Apply,
+            ObjectsMode::Quiet => Activity::Quiet { replicas: file.replicas },
+            ObjectsMode::Activate => Activity::Activate,
+        };
+        let overwrite = if file.replace { Overwrite::InPlace } else { Overwrite::Refuse };
+        let to = Destination::System { source: source?, rename: file.rename, activity };
+        Some(Work::Restore { kind: RestoreKind::Objects, member: member?, select: file.select, to, overwrite })
     }
 
     fn probe(&mut self, d: &Document<()>, path: &str, file: FileProbe) -> Option<Probe> {

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::*;
 use crate::{
-    model::FixedClock,
+    model::{Activity, FixedClock},
     sources::{Overwrite, RowKey, SourceErrorKind, SystemTarget},
 };
 
 fn everything() -> SystemTarget {
-    SystemTarget { overwrite: Overwrite::Refuse, select: Vec::new(), rename: BTreeMap::new() }
+    SystemTarget { overwrite: Overwrite::Refuse, select: Vec::new(), rename: BTreeMap::new(), activity: Activity::Apply }
 }
 
 fn words(argv: &[&str]) -> Vec<String> {

@@ -99,6 +99,7 @@ impl ImagesSource {
     fn mirror(&self, prepared: &Prepared, component: &Component, ctx: &Context) -> Result<Vec<u8>, SourceError> {
         let target = self.new_target(Arc::clone(&prepared.registries))?;
         let (image, top) = mirrored(component)?;
+        target.prepare(&image, ctx)?;
         let (mut order, mut open) = (Vec::new(), vec![top.clone()]);
         while let Some(digest) = open.pop() {
             let held = prepared.catalog.manifests.get(&digest).ok_or_else(|| not_open(&digest))?;
@@ -245,7 +246,7 @@ impl Source for ImagesSource {
         Ok(CaptureEnd { problems: catalog.problems.clone(), notes: catalog.notes.clone(), ..CaptureEnd::default() })
     }
 
-    fn begin(&self, loading: &Loading, target: &SystemTarget, _ctx: &Context) -> Result<(), SourceError> {
+    fn begin(&self, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<(), SourceError> {
         if let Some(name) = target.rename.keys().next() {
             return Err(SourceError::Unfit {
                 subject: format!("the image {name}"),
@@ -267,6 +268,10 @@ impl Source for ImagesSource {
                     });
                 }
             }
+        }
+        // Nothing is in the way.
+        for component in &loading.components {
+            words(component, "repositories")?.iter().try_for_each(|repository| registry.prepare(repository, ctx))?;
         }
         *locked(&self.target) = Some(registry);
         Ok(())

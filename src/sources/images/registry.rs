@@ -1,7 +1,7 @@
 //! Registries: manifests and blobs, read and written. Every wait is bounded; what changes nothing is tried again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, fs,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     config::{ImagesConfig, RegistryConfig},
-    sources::{SourceError, SourceErrorKind},
+    model::Context,
+    sources::{SourceError, SourceErrorKind, command},
 };
 
 /// How often something is asked for that changes nothing.
@@ -42,6 +43,8 @@ const PARTS_AHEAD: usize = 4;
 pub struct Registries {
     config: ImagesConfig,
     clients: Mutex<HashMap<String, Client>>,
+    /// Repositories that are known to be there.
+    prepared: Mutex<HashSet<String>>,
     handle: Handle,
 }
 
@@ -59,7 +62,7 @@ pub type Uploading = tokio::task::JoinHandle<Result<String, OciDistributionError
 impl Registries {
     /// Registries as a configuration knows them. Nothing is asked yet.
     pub fn new(config: &ImagesConfig) -> Registries {
-        Registries { config: config.clone(), clients: Mutex::default(), handle: Handle::current() }
+        Registries { config: config.clone(), clients: Mutex::default(), prepared: Mutex::default(), handle: Handle::current() }
     }
 
     /// What an image's name stands for, by its digest if it has one, else by its tag.
@@ -83,6 +86,22 @@ impl Registries {
     /// As there.
     pub fn find_manifest(&self, image: &Reference) -> Result<Option<Manifest>, SourceError> {
         found(self.manifest(image))
+    }
+
+    /// Has a repository made, where the registry wants that before anything is put into it; once for each.
+    ///
+    /// # Errors
+    /// When the command fails or takes too long.
+    pub fn prepare(&self, repository: &Reference, ctx: &Context) -> Result<(), SourceError> {
+        let create = self.config.registries.get(repository.registry()).map_or(&[][..], |known| &known.create);
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if create.is_empty() || prepared.contains(&name(repository)) {
+            return Ok(());
+        }
+        let argv: Vec<String> = create.iter().map(|word| word.replace("{repository}", repository.repository())).collect();
+        command::run(&argv, self.config.timeout, ctx)?;
+        prepared.insert(name(repository));
+        Ok(())
     }
 
     /// Whether a repository has a blob.

@@ -38,6 +38,14 @@ impl TargetRegistry {
         self.destination.place(image)
     }
 
+    /// Sees to it that an image's repository is here.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn prepare(&self, image: &Reference, ctx: &Context) -> Result<(), SourceError> {
+        self.registries.prepare(&self.place(image), ctx)
+    }
+
     /// Begins to take a blob into the first of these repositories; `None` when it has it.
     ///
     /// # Errors

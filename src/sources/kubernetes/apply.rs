@@ -2,46 +2,33 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, Write},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream};
-use http::Method;
-use serde_json::{Value, json};
 use tokio::{
     sync::OwnedSemaphorePermit,
     task::{JoinError, JoinSet},
 };
 
 use super::{
-    api::{Api, Ask, refusal},
-    compare::differences,
+    api::refusal,
     discovery::Resource,
     locked,
     object::Line,
     plan::{Apply, Fate},
-    restore::{AT_ONCE, HELD, OWNERS, RUN, Restore, in_one_line, place},
-    strip::strip,
+    restore::{HELD, Present, Restore, in_one_line, place},
+    tiers::can_be_quiet,
+    write::{Way, write},
 };
 use crate::{
     config::Existing,
-    model::{Context, Problem},
+    model::{Activity, Context, Problem},
     sources::{Component, SourceError, SourceErrorKind, StreamSink},
 };
 
 /// Longest line of a component.
 const LINE_MAX: usize = 16 << 20;
-/// Who applies, for the server.
-const MANAGER: &str = "hourglass";
-/// Kinds that may be deleted and made again where a field of theirs cannot be changed: they hold nothing that would be lost.
-const REMADE: [&str; 9] =
-    ["Job", "Service", "ConfigMap", "Secret", "RoleBinding", "ClusterRoleBinding", "StorageClass", "PriorityClass", "PodDisruptionBudget"];
-/// Longest wait until a deleted object is gone.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
-/// Bytes of objects that are compared together.
-const COMPARED: usize = 4 << 20;
 
 /// A component that is being applied.
 #[derive(Debug)]
@@ -50,8 +37,8 @@ struct Batch {
     of: Resource,
     /// Absent when the target has no such kind.
     target: Option<Resource>,
-    /// Objects that are there, with whether this restore has applied them.
-    present: BTreeMap<String, bool>,
+    /// Objects that are there, by their paths.
+    present: BTreeMap<String, Present>,
     /// What a person has to decide before the restore goes on.
     refused: Mutex<Vec<Problem>>,
     /// Why nothing more can be applied.
@@ -166,29 +153,34 @@ impl Batch {
     async fn apply(&self, target: &Resource, apply: Apply) -> Result<(), SourceError> {
         let restore = &self.restore;
         let subject = format!("{} {}", target.name(), apply.path);
-        let replaces = match (self.present.get(&apply.path), restore.existing) {
+        let activates = restore.planner.activity == Activity::Activate;
+        let way = match (self.present.get(&apply.path), restore.existing) {
+            (Some(there), _) if activates && there.is_quiet => Way::Replace,
+            // Nothing was done to it that has to be undone.
+            (_, _) if activates && can_be_quiet(&self.of) => return Ok(()),
             // An earlier process of this restore did it, and `present` took note.
-            (Some(true), _) => return Ok(()),
-            (None, _) => false,
+            (Some(there), _) if there.is_ours => return Ok(()),
+            (None, _) => Way::Make,
             // Every namespace has it; what it is given is added.
-            (Some(false), Existing::Refuse | Existing::Replace) if self.of.kind == "ServiceAccount" && apply.path.ends_with("/default") => true,
-            (Some(false), Existing::Refuse) if !self.is_everywhere(&apply.path) => {
+            (Some(_), Existing::Refuse | Existing::Replace) if self.of.kind == "ServiceAccount" && apply.path.ends_with("/default") => Way::Merge,
+            (Some(_), Existing::Refuse) if !self.is_everywhere(&apply.path) => {
                 locked(&self.refused).push(Problem { subject, what: "is there already".to_owned() });
                 return Ok(());
             }
-            (Some(false), Existing::Replace) if !self.is_everywhere(&apply.path) && self.of.kind != "PersistentVolumeClaim" => true,
-            (Some(false), _) => {
+            (Some(_), Existing::Replace) if !self.is_everywhere(&apply.path) && self.of.kind != "PersistentVolumeClaim" => Way::Replace,
+            (Some(_), _) => {
                 *locked(&self.kept) += 1;
                 return Ok(());
             }
         };
-        let Err(error) = self.write(target, &apply, replaces).await else {
+        let Err(error) = write(restore, target, &apply, way).await else {
             restore.applied(target, &apply.path, apply.owners);
             return Ok(());
         };
         match refusal(&error).map(|refused| (refused.status.as_u16(), refused)) {
             Some((404, _)) if restore.planner.config.dry_run => self.unchecked(subject),
-            Some((400 | 403..=499, refused)) => drop(locked(&restore.lost).insert(subject, format!("was not taken: {refused}"))),
+            // Too many requests for too long say nothing against the object.
+            Some((400 | 403..=428 | 430..=499, refused)) => drop(locked(&restore.lost).insert(subject, format!("was not taken: {refused}"))),
             _ => return Err(error),
         }
         Ok(())
@@ -205,33 +197,6 @@ impl Batch {
         matches!(&*self.of.kind, "Namespace" | "Endpoints")
             || namespace.is_some_and(|namespace| namespace.starts_with("kube-"))
             || name.starts_with("system:")
-    }
-
-    async fn write(&self, target: &Resource, apply: &Apply, replaces: bool) -> Result<(), SourceError> {
-        let restore = &self.restore;
-        let (api, (namespace, name)) = (&restore.api, place(&apply.path));
-        let mut object = apply.object.clone();
-        object["metadata"]["annotations"][RUN] = restore.run.clone().into();
-        if !apply.owners.is_empty() {
-            object["metadata"]["annotations"][OWNERS] = Value::from(apply.owners.clone()).to_string().into();
-        }
-        let ask = |path: String, kind: &'static str| {
-            let ask = Ask { body: Some((kind, object.clone())), ..Ask::path(path) }.with("fieldManager", MANAGER);
-            if restore.planner.config.dry_run { ask.with("dryRun", "All") } else { ask }
-        };
-        let at = target.path(namespace, name);
-        let patch = ask(at.clone(), "application/apply-patch+yaml").with("force", "true");
-        let Err(error) = api.send(&Method::PATCH, &patch).await else { return Ok(()) };
-        let Some(refused) = refusal(&error) else { return Err(error) };
-        // It merges lists by keys, and old objects may have one twice.
-        if refused.reason.contains("duplicate entries for key") && !replaces {
-            return api.send(&Method::POST, &ask(target.path(namespace, ""), "application/json")).await;
-        }
-        if refused.status.as_u16() == 422 && replaces && REMADE.contains(&&*target.kind) && !restore.planner.config.dry_run {
-            remove(api, &at).await?;
-            return api.send(&Method::PATCH, &patch).await;
-        }
-        Err(error)
     }
 
     fn end(&self) -> Result<(), SourceError> {
@@ -253,69 +218,4 @@ impl Batch {
             hint: Some("decide in restore of the target's source (existing, secrets, residue_allowed, or a change), then resume"),
         })
     }
-}
-
-/// Deletes the object that is there now, and waits until it is gone.
-async fn remove(api: &Api, at: &str) -> Result<(), SourceError> {
-    let Some(found) = api.find(&Ask::path(at)).await? else { return Ok(()) };
-    let options = json!({"preconditions": {"uid": found["metadata"]["uid"]}, "propagationPolicy": "Background"});
-    api.send(&Method::DELETE, &Ask { body: Some(("application/json", options)), ..Ask::path(at) }).await?;
-    let began = Instant::now();
-    while let Some(left) = api.find(&Ask::path(at)).await? {
-        if left["metadata"]["uid"] != found["metadata"]["uid"] || began.elapsed() > GONE_WITHIN {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
-}
-
-/// Reads a component's lines once more, and the objects that became of them.
-///
-/// # Errors
-/// When either cannot be read.
-pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read + Send)) -> Result<Vec<Problem>, SourceError> {
-    let Some(of) = Resource::of(component) else { return Ok(Vec::new()) };
-    let target = restore.api.block(restore.target(component))?;
-    let (mut saved, mut found) = (BufReader::new(saved), Vec::new());
-    let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
-    let (mut text, mut is_read) = (Vec::new(), false);
-    while !is_read {
-        let (mut expected, mut held) = (Vec::new(), 0);
-        while held < COMPARED {
-            text.clear();
-            is_read = saved.read_until(b'\n', &mut text).map_err(unreadable)? == 0;
-            if is_read {
-                break;
-            }
-            // Small objects count too.
-            held += text.len() + 8192;
-            match restore.planner.fate(&of, target.as_ref(), serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?) {
-                Fate::Apply(apply) => expected.push(apply),
-                Fate::Refuse(problem) | Fate::Lose(problem) => found.push(problem),
-                Fate::Skip(_) => {}
-            }
-        }
-        let Some(target) = &target else { continue };
-        let looks = stream::iter(expected).map(|apply| look(restore, target, *apply)).buffer_unordered(AT_ONCE);
-        for differing in restore.api.block(looks.collect::<Vec<_>>()) {
-            found.extend(differing?);
-        }
-    }
-    Ok(found)
-}
-
-/// What differs of one object.
-async fn look(restore: &Restore, target: &Resource, apply: Apply) -> Result<Option<Problem>, SourceError> {
-    let (namespace, name) = place(&apply.path);
-    let subject = format!("{} {}", target.name(), apply.path);
-    let lost = locked(&restore.lost).get(&subject).cloned();
-    let what = match restore.api.find(&Ask::path(target.path(namespace, name))).await? {
-        None => Some(lost.unwrap_or_else(|| "is not there".to_owned())),
-        // It was there before, and stays.
-        Some(live) if live["metadata"]["annotations"][RUN] != *restore.run => lost,
-        // What the new cluster has given it is no difference.
-        Some(live) => Some(differences(&apply.object, &strip(live).0).join("; ")).filter(|what| !what.is_empty()),
-    };
-    Ok(what.map(|what| Problem { subject, what }))
 }

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     api::{Api, Ask, Page, refusal},
@@ -24,6 +25,9 @@ use crate::{
 /// Objects in a page; fewer where they are large.
 const PAGE: usize = 500;
 
+/// How often a list whose version is gone is begun anew, from servers that do not say how to go on.
+const BEGUN_ANEW: u32 = 5;
+
 /// Pages of a list, each asked for when it is needed.
 #[derive(Debug)]
 pub struct Pages {
@@ -37,12 +41,39 @@ pub struct Pages {
     pub version: String,
     /// Whether later pages are newer than the first.
     pub is_torn: bool,
+    /// The last object that was given.
+    last: Option<String>,
+    /// Up to where a list that was begun anew has been given already.
+    passed: Option<String>,
+    begun_anew: u32,
+}
+
+/// The part of an object that says where it is.
+#[derive(Deserialize)]
+struct Placed {
+    metadata: Value,
+}
+
+/// The path of an object that is not looked into otherwise.
+fn path_in(item: &RawValue) -> String {
+    serde_json::from_str(item.get()).map_or_else(|_| String::new(), |placed: Placed| path_of(&json!({"metadata": placed.metadata})))
 }
 
 impl Pages {
     /// Before the first page; of metadata alone or of whole objects.
     pub fn new(resource: &Resource, accept: Option<&'static str>) -> Pages {
-        Pages { path: resource.path(None, ""), accept, labels: None, limit: PAGE, more: None, version: String::new(), is_torn: false }
+        Pages {
+            path: resource.path(None, ""),
+            accept,
+            labels: None,
+            limit: PAGE,
+            more: None,
+            version: String::new(),
+            is_torn: false,
+            last: None,
+            passed: None,
+            begun_anew: 0,
+        }
     }
 
     /// Only of objects with this label.
@@ -65,7 +96,11 @@ impl Pages {
                 ask = ask.with("continue", more);
             }
             match api.page(&ask).await {
-                Ok(page) => {
+                Ok(mut page) => {
+                    if let (Some(items), Some(passed)) = (&mut page.items, &self.passed) {
+                        items.retain(|item| path_in(item) > *passed);
+                    }
+                    self.last = page.items.iter().flatten().next_back().map(|item| path_in(item)).or_else(|| self.last.take());
                     self.more = Some(page.metadata.more.clone());
                     self.version.clone_from(&page.metadata.resource_version);
                     return Ok(Some(page));
@@ -73,9 +108,15 @@ impl Pages {
                 // Its objects are large: fewer at a time.
                 Err(error) if error.kind() == SourceErrorKind::Changed && self.limit > 1 => self.limit = (self.limit / 4).max(1),
                 Err(error) => {
-                    // The version is gone: the server says how to go on with what is there now.
-                    let resume = refusal(&error).filter(|refused| refused.status.as_u16() == 410).and_then(|refused| refused.resume.clone());
-                    (self.more, self.is_torn) = (Some(resume.ok_or(error)?), true);
+                    // The version is gone.
+                    let Some(refused) = refusal(&error).filter(|refused| refused.status.as_u16() == 410) else { return Err(error) };
+                    self.is_torn = true;
+                    match &refused.resume {
+                        // The server says how to go on with what is there now.
+                        Some(resume) => self.more = Some(resume.clone()),
+                        None if self.begun_anew == BEGUN_ANEW => return Err(error),
+                        None => (self.more, self.passed, self.begun_anew) = (None, self.last.clone(), self.begun_anew + 1),
+                    }
                 }
             }
         }

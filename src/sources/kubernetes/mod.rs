@@ -2,7 +2,8 @@
 //!
 //! Out: `discovery` finds the kinds, `rights` asks whether we may, `listing` reads a kind page by page, `object` says what is stored of an object, and
 //! `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object (`select`, `strip`, `convert`, `transform`),
-//! `apply` writes, `restore` holds the gates between tiers (`ready`), `compare` says what differs. `api` speaks HTTP.
+//! `apply` takes the lines and `write` writes an object, `restore` holds the gates between tiers (`ready`), `readback` reads all of it again and `compare`
+//! says what differs. `api` speaks HTTP.
 
 mod api;
 mod apply;
@@ -13,6 +14,7 @@ mod inventory;
 mod listing;
 mod object;
 mod plan;
+mod readback;
 mod ready;
 mod restore;
 mod rights;
@@ -20,6 +22,7 @@ mod select;
 mod strip;
 mod tiers;
 mod transform;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -33,10 +36,11 @@ use self::{
     inventory::{INVENTORY, inventory},
     listing::{Filter, Lines},
     object::{is_kept_kind, line},
-    restore::{Restore, is_applied},
+    plan::Planner,
+    restore::Restore,
     rights::{Right, check},
     select::means,
-    tiers::{NEVER, tier},
+    tiers::{NEVER, is_applied, tier},
 };
 pub use self::{
     compare::changed_fields,
@@ -187,7 +191,16 @@ impl Source for KubernetesSource {
     }
 
     fn is_selected(&self, component: &Component, target: &SystemTarget) -> bool {
-        is_applied(component) && select::Selection::new(&target.select).may_mean(&component.name)
+        Resource::of(component).is_some_and(|resource| is_applied(&resource, &target.activity))
+            && select::Selection::new(&target.select).may_mean(&component.name)
+    }
+
+    fn foresees(&self) -> bool {
+        true
+    }
+
+    fn objections(&self, component: &Component, saved: &mut (dyn Read + Send), target: &SystemTarget) -> Result<Vec<Problem>, SourceError> {
+        plan::objections(&Planner::new(&self.config, target), component, saved)
     }
 
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError> {
@@ -208,6 +221,6 @@ impl Source for KubernetesSource {
     }
 
     fn differences(&self, component: &Component, saved: &mut (dyn Read + Send), _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
-        apply::compare(&*self.restore()?, component, saved)
+        readback::compare(&*self.restore()?, component, saved)
     }
 }

@@ -1,6 +1,10 @@
 //! What becomes of one object of a point in the target: decided from the object and the configuration alone.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, BufRead, BufReader, Read},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
@@ -14,8 +18,9 @@ use super::{
     transform::Transform,
 };
 use crate::{
-    config::{KubernetesRestore, SecretClass},
-    model::Problem,
+    config::{KubernetesConfig, KubernetesRestore, SecretClass},
+    model::{Activity, Problem},
+    sources::{Component, SourceError, SystemTarget},
 };
 
 /// What becomes of an object.
@@ -40,6 +45,8 @@ pub struct Apply {
     pub object: Value,
     /// Those that it had, without their identities.
     pub owners: Vec<Value>,
+    /// Whether it is suspended or scaled for now.
+    pub is_quiet: bool,
 }
 
 /// Decides.
@@ -49,11 +56,23 @@ pub struct Planner {
     pub selection: Selection,
     /// New names of namespaces.
     pub namespaces: BTreeMap<String, String>,
+    /// What becomes of objects that act by themselves.
+    pub activity: Activity,
     /// All else.
     pub config: KubernetesRestore,
 }
 
 impl Planner {
+    /// From what a configuration and a restore say.
+    pub fn new(config: &KubernetesConfig, target: &SystemTarget) -> Planner {
+        Planner {
+            selection: Selection::new(&target.select),
+            namespaces: target.rename.clone(),
+            activity: target.activity.clone(),
+            config: config.restore.clone(),
+        }
+    }
+
     /// What becomes of a line of a component, whose kind is `target` in the target, if it has one.
     pub fn fate(&self, of: &Resource, target: Option<&Resource>, line: Line) -> Fate {
         let (component, path) = (of.name(), line.path);
@@ -89,7 +108,22 @@ impl Planner {
         {
             return Fate::Refuse(problem(&format!("{field} still has {text:?} of the old site")));
         }
-        Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners }))
+        let is_quiet = self.quieten(&component, &path, &mut object);
+        Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners, is_quiet }))
+    }
+
+    /// Suspends or scales an object where that is asked for; whether that changed it.
+    fn quieten(&self, component: &str, path: &str, object: &mut Value) -> bool {
+        let Activity::Quiet { replicas } = &self.activity else { return false };
+        let before = object["spec"].clone();
+        if object["kind"] == "CronJob" {
+            object["spec"]["suspend"] = true.into();
+        }
+        let scaled = replicas.iter().find(|(pattern, _)| means(pattern, component, path)).filter(|_| object["spec"]["replicas"].is_u64());
+        if let Some((_, replicas)) = scaled {
+            object["spec"]["replicas"] = (*replicas).into();
+        }
+        object["spec"] != before
     }
 }
 
@@ -113,6 +147,23 @@ impl Planner {
         }
         None
     }
+}
+
+/// What of a component's lines would stop a restore, wherever they go: neither versions nor what is there is looked at.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn objections(planner: &Planner, component: &Component, saved: &mut (dyn Read + Send)) -> Result<Vec<Problem>, SourceError> {
+    let Some(of) = Resource::of(component) else { return Ok(Vec::new()) };
+    let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
+    let (mut saved, mut text, mut found) = (BufReader::new(saved), Vec::new(), Vec::new());
+    while saved.read_until(b'\n', &mut text).map_err(unreadable)? > 0 {
+        if let Fate::Refuse(problem) = planner.fate(&of, Some(&of), serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?) {
+            found.push(problem);
+        }
+        text.clear();
+    }
+    Ok(found)
 }
 
 /// Whether a job or a pod is over.

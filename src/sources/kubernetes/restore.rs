@@ -21,12 +21,11 @@ use super::{
     plan::Planner,
     ready::{is_awaited, waits_for},
     rights::{Right, check},
-    select::Selection,
-    tiers::{NEVER, tier},
+    write::REMADE,
 };
 use crate::{
     config::{Existing, KubernetesConfig},
-    model::{Context, Problem},
+    model::{Activity, Context, Problem},
     sources::{Component, Loading, Overwrite, SourceError, SourceErrorKind, SystemTarget},
 };
 
@@ -34,6 +33,8 @@ use crate::{
 pub const RUN: &str = "hourglass/run";
 /// The owners that an object gets at the end, when they have identities.
 pub const OWNERS: &str = "hourglass/owners";
+/// Says that an object is suspended or scaled until it is activated.
+pub const QUIET: &str = "hourglass/quiet";
 /// Wait between two looks at what becomes ready.
 const LOOK: Duration = Duration::from_millis(500);
 /// Longest wait until the server knows a kind whose definition it has taken.
@@ -69,6 +70,15 @@ pub struct Restore {
     owned: Mutex<Vec<Owned>>,
 }
 
+/// An object that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Present {
+    /// Whether this restore has applied it.
+    pub is_ours: bool,
+    /// Whether it waits for being activated.
+    pub is_quiet: bool,
+}
+
 /// An object that was applied and not yet seen to be ready: what it is called, and where it is.
 type Awaited = (String, String);
 
@@ -88,6 +98,24 @@ pub fn place(path: &str) -> (Option<&str>, &str) {
     (Some(namespace).filter(|namespace| *namespace != CLUSTER), name)
 }
 
+/// What has to be allowed for a kind.
+fn verbs(resource: &Resource, existing: Existing, activity: &Activity) -> Vec<&'static str> {
+    let replaces = existing == Existing::Replace;
+    // The server gives nobody a role with more rights than he has.
+    let is_role = resource.group == "rbac.authorization.k8s.io" && resource.kind.ends_with("Role");
+    let all = [
+        ("get", true),
+        ("list", true),
+        ("create", true),
+        ("patch", true),
+        ("update", replaces || *activity == Activity::Activate),
+        ("delete", replaces && REMADE.contains(&&*resource.kind)),
+        ("escalate", is_role),
+        ("bind", is_role),
+    ];
+    all.into_iter().filter_map(|(verb, is_needed)| is_needed.then_some(verb)).collect()
+}
+
 impl Restore {
     /// Connects, and checks all that can be checked before anything is written.
     ///
@@ -97,16 +125,17 @@ impl Restore {
         let api = Api::connect(config)?;
         let discovered = api.block(discover(&api))?;
         let wanted = loading.components.iter().filter_map(Resource::of).filter_map(|of| counterpart(&of, &discovered));
-        let wanted: Vec<Right> = wanted.flat_map(|resource| ["get", "list", "create", "patch"].map(|verb| (verb, resource.clone()))).collect();
+        let existing = if target.overwrite == Overwrite::InPlace { Existing::Replace } else { Existing::Refuse };
+        let existing = config.restore.existing.unwrap_or(existing);
+        let wanted: Vec<Right> =
+            wanted.flat_map(|resource| verbs(&resource, existing, &target.activity).into_iter().map(move |verb| (verb, resource.clone()))).collect();
         if !wanted.is_empty() {
             api.block(check(&api, wanted, "a restore"))?;
         }
-        let existing = if target.overwrite == Overwrite::InPlace { Existing::Replace } else { Existing::Refuse };
-        let selection = Selection::new(&target.select);
         let restore = Restore {
             api,
-            planner: Planner { selection, namespaces: target.rename.clone(), config: config.restore.clone() },
-            existing: config.restore.existing.unwrap_or(existing),
+            planner: Planner::new(config, target),
+            existing,
             run: loading.run.clone(),
             held: Arc::new(Semaphore::new(HELD)),
             lost: Mutex::default(),
@@ -152,22 +181,22 @@ impl Restore {
         }
     }
 
-    /// Objects of a kind that are there, each with whether this restore has applied it. Takes note of what those wait for.
+    /// Objects of a kind that are there. Takes note of what those wait for that this restore has applied.
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub async fn present(&self, resource: &Resource) -> Result<BTreeMap<String, bool>, SourceError> {
+    pub async fn present(&self, resource: &Resource) -> Result<BTreeMap<String, Present>, SourceError> {
         let (mut pages, mut present) = (Pages::new(resource, Some(METADATA_LIST)), BTreeMap::new());
         while let Some(page) = pages.next(&self.api).await? {
             for item in page.items.unwrap_or_default() {
                 let Ok(object) = serde_json::from_str::<Value>(item.get()) else { continue };
                 let (path, annotations) = (path_of(&object), &object["metadata"]["annotations"]);
-                let ours = annotations[RUN] == *self.run;
-                if ours {
+                let there = Present { is_ours: annotations[RUN] == *self.run, is_quiet: annotations[QUIET].is_string() };
+                if there.is_ours {
                     let owners = annotations[OWNERS].as_str().and_then(|owners| serde_json::from_str(owners).ok()).unwrap_or_default();
                     self.applied(resource, &path, owners);
                 }
-                present.insert(path, ours);
+                present.insert(path, there);
             }
         }
         Ok(present)
@@ -285,11 +314,6 @@ impl Restore {
         let what = || format!("has no owner any more: {} is not there", missing.join(", "));
         Ok((!missing.is_empty()).then(|| Problem { subject, what: what() }))
     }
-}
-
-/// Whether objects of a component are ever applied.
-pub fn is_applied(component: &Component) -> bool {
-    Resource::of(component).is_some_and(|resource| tier(&resource) != NEVER)
 }
 
 /// The elements of a list of problems in one line, as many as are named.
