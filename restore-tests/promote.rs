@@ -109,12 +109,14 @@ fn a_recovery_at_another_site_promotes_it_and_makes_its_first_point() {
     let mut running = world.resume(&[]);
     assert!(begins(&mut running, "capture/"), "{}", running.said());
     running.kill();
-    world.resume(&[]).end(0);
+    // It may have come to its end before it died.
+    let (code, envelope, said) = world.resume(&[]).any_end();
+    assert!(code == Some(0) || envelope["error"]["kind"] == "ended", "{envelope}\n{said}");
     let record: Value = serde_json::from_str(&world.site.run(&["--output", "json", "record", "show", "single@ne/2"], 0)).unwrap();
     let kinds: Vec<&str> =
         record["data"]["entries"].as_array().unwrap().iter().map(|entry| entry["entry"]["body"]["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "promotion").count(), 1);
     assert_eq!(kinds[..2], ["promotion", "proof"]);
-    assert!(kinds.contains(&"point") && kinds.contains(&"recovery"), "{kinds:?}");
+    assert!(kinds.contains(&"point") && (code != Some(0) || kinds.contains(&"recovery")), "{kinds:?}");
     assert!(pair.we.site.run(&["backup", "single"], 5).contains("single@ne/2 continues it"));
 }

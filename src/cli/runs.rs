@@ -260,9 +260,9 @@ async fn takeover(run: RunId, word: Word, stopped: bool, manner: &Manner, global
         return Err(CliError::usage(format!("run {run} is a backup: a new one goes on with what it stored")).hint("`hourglass backup` begins one"));
     }
     let desk = recover::desk(&repo, &repo.operator()?, manner.patience).await?;
-    let ground = takeover::ground(&known, stopped, &desk, &globals.context()).await?;
+    let (ground, after) = takeover::ground(&known, stopped, &desk, &globals.context()).await?;
     let Word { who: by, reason } = word;
-    resume(run, Some(Taking { by, reason, ground }), manner, globals).await
+    resume(run, Some(Taking { by, reason, ground, after }), manner, globals).await
 }
 
 /// A recovery that runs, or that is to be undone, is told to end by an order; any other run has to be gone.

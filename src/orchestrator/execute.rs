@@ -71,7 +71,7 @@ impl Run {
         let process = Process::current();
         let event = match taking {
             None => JournalEvent::Resumed { process },
-            Some(Taking { by, reason, ground }) => JournalEvent::TakenOver { process, by, reason, ground },
+            Some(Taking { by, reason, ground, .. }) => JournalEvent::TakenOver { process, by, reason, ground },
         };
         let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;

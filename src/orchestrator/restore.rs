@@ -9,6 +9,7 @@ use super::{
     output::Output,
     perform::{Equipment, perform},
     process::Life,
+    recovery::takeover,
     runs::{self, KnownRun},
     state::StepState,
 };
@@ -65,6 +66,7 @@ pub async fn resume_restore(known: KnownRun, tools: RestoreTools, taking: Option
         check_free(&known)?;
     }
     let tail = read(tools.control.as_ref(), &known.run, &tools.key).await?;
+    takeover::still(&known, taking.as_ref(), &tail)?;
     let journal = Journal::resume(Arc::clone(&tools.control), known.run.clone(), tools.key.clone(), &tail);
     let run = Run::resume(known.state, journal, taking, ctx).await?;
     execute(run, tools).await

@@ -25,6 +25,8 @@ use crate::{
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long the last record of a process that is gone may take to be seen.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long a run may say nothing before nobody watches it any more.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -144,9 +146,10 @@ impl Watched<'_> {
     fn nobody(&self, silent: Duration) -> Option<String> {
         let run = &self.state.plan.run;
         match self.state.process.life() {
-            Life::Gone => Some(format!("its process is gone; `hourglass runs resume {run}` goes on")),
+            // What it journalled last may not have been read yet.
+            Life::Gone if silent > LAST_WORDS => Some(format!("its process is gone; `hourglass runs resume {run}` goes on")),
             Life::Unknown if silent > PATIENCE => Some(format!("it is silent; `hourglass runs takeover {run}` goes on from here")),
-            Life::Alive | Life::Unknown => None,
+            Life::Gone | Life::Alive | Life::Unknown => None,
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Taking {
     pub reason: String,
     /// Why it may be done.
     pub ground: Ground,
+    /// Number of the last record that was there when that was found: whoever writes another one is at work.
+    pub after: u64,
 }
 
 /// Journals from time to time that the run is at work, until nobody holds it. When that does not work for too long, the run is lost.

@@ -99,6 +99,7 @@ pub async fn resume(known: KnownRun, tools: Tools, taking: Option<Taking>, desk:
         _ => None,
     };
     let tail = read(desk.store.as_ref(), &known.run, &desk.key).await?;
+    takeover::still(&known, taking.as_ref(), &tail)?;
     let journal = Journal::resume(Arc::clone(&desk.store), known.run.clone(), desk.key.clone(), &tail);
     let run = Run::resume(known.state, journal, taking, ctx).await?;
     if let Some((policy, free)) = unclaimed {

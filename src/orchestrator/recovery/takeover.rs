@@ -6,8 +6,8 @@ use crate::{
     model::{Context, Event},
     orchestrator::{
         OrchestratorError,
-        execute::LEASE,
-        journal::{Journal, read},
+        execute::{LEASE, Taking},
+        journal::{Journal, JournalTail, read},
         order::Desk,
         process::Life,
         runs::{KnownRun, busy},
@@ -27,20 +27,20 @@ pub fn silence(state: &RunState) -> Duration {
     LEASE + begun.map(effect).max().unwrap_or(EFFECT)
 }
 
-/// Says why the run may be taken over, after having waited for as long as that takes.
+/// Says why the run may be taken over, and as of which record, after having waited for as long as that takes.
 ///
 /// # Errors
 /// It has ended, or its process is at work.
-pub async fn ground(known: &KnownRun, is_stopped: bool, desk: &Desk, ctx: &Context) -> Result<Ground, OrchestratorError> {
+pub async fn ground(known: &KnownRun, is_stopped: bool, desk: &Desk, ctx: &Context) -> Result<(Ground, u64), OrchestratorError> {
     if known.state.ended.is_some() {
         return Err(OrchestratorError::Ended { run: known.run.clone() });
     }
+    let last = read(desk.store.as_ref(), &known.run, &desk.key).await?.records.len() as u64;
     match known.state.process.life() {
-        Life::Gone => return Ok(Ground::Gone),
-        Life::Alive | Life::Unknown if is_stopped => return Ok(Ground::Said),
+        Life::Gone => return Ok((Ground::Gone, last)),
+        Life::Alive | Life::Unknown if is_stopped => return Ok((Ground::Said, last)),
         Life::Alive | Life::Unknown => {}
     }
-    let last = read(desk.store.as_ref(), &known.run, &desk.key).await?.records.len() as u64;
     let (began, needed) = (Instant::now(), silence(&known.state));
     let text = format!("its process may be at work: taken over when it has journalled nothing for {} s", needed.as_secs());
     ctx.observer.event(&Event::Note { text });
@@ -50,5 +50,16 @@ pub async fn ground(known: &KnownRun, is_stopped: bool, desk: &Desk, ctx: &Conte
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(Ground::Silent)
+    Ok((Ground::Silent, last))
+}
+
+/// Whether nothing was journalled since the ground was found.
+///
+/// # Errors
+/// Somebody is at work.
+pub(in crate::orchestrator) fn still(known: &KnownRun, taking: Option<&Taking>, tail: &JournalTail) -> Result<(), OrchestratorError> {
+    match taking {
+        Some(taking) if taking.after != tail.records.len() as u64 => Err(busy(known, "is at work")),
+        _ => Ok(()),
+    }
 }
