@@ -50,8 +50,12 @@ fn tiles(facts: &Facts) -> String {
     let all = facts.members.len();
     let from = if clocks.event.is_some() { "event" } else { "declaration" };
     let good = word(&facts.outcome) == "succeeded";
+    let deviations = match facts.deviations().count() {
+        1 => "1 deviation".to_owned(),
+        count => format!("{count} deviations"),
+    };
     let tiles = [
-        tile(if good { "good" } else { "bad" }, "Outcome", word(&facts.outcome), &format!("{} deviations", facts.deviations().count())),
+        tile(if good { "good" } else { "bad" }, "Outcome", word(&facts.outcome), &deviations),
         tile(
             met(clocks.service_seconds, clocks.service_objective),
             "Service green (RTO)",
