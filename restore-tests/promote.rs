@@ -63,6 +63,11 @@ fn a_promoted_site_goes_on_and_the_writer_that_was_left_behind_is_told() {
     assert!(pair.ne.run(&["backup", "single"], 5).contains("single@we/2 continues it"));
     assert!(pair.we.site.run(&["record", "show", "single"], 0).contains("continues single@ne/1"));
     assert!(pair.we.site.run(&["record", "check"], 0).contains("single@we/1"));
+    // With stock tools alone.
+    let (repository, work, root) = (pair.we.site.path("repository"), pair.we.site.path("work"), pair.we.site.trust_root());
+    let variables = [("REPOSITORY", repository.to_str().unwrap()), ("TRUST_ROOT", &*root), ("WORK", work.to_str().unwrap()), ("HEADS", "")];
+    let verified = crate::byhand::said(&crate::byhand::execute("verify-by-hand.md", &variables));
+    assert!(verified.contains("nothing is wrong") && verified.contains("single@we/2: 1 points"), "{verified}");
     // The cluster's key may not.
     fs::copy(pair.ne.path("capture.key"), pair.ne.path("operator.key")).unwrap();
     assert!(pair.promote("single@we/2", 2).contains("operator"));
