@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::world::{CARRY, World};
+use super::{
+    faults::until,
+    guide::{account_in, restore_role},
+    world::{CARRY, World},
+};
 use crate::lab::together;
 
 /// Objects of region A, and others of the same names in region B.
@@ -70,4 +74,27 @@ fn a_namespace_comes_back_under_another_name_beside_the_kubernetes_namespace_tha
         assert!(world.b.find(kind, &world.name, name).is_none(), "{kind} is in the old namespace");
     }
     assert_eq!(world.b.get("configmap", &world.name, "one")["data"], json!({"key": "own"}));
+}
+
+#[test]
+fn the_rights_of_the_kubernetes_guide_suffice_to_restore_and_one_that_lacks_is_named_before_anything_is_written() {
+    let _lab = together();
+    let world = filled(CARRY);
+    world.fill("{ apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: { name: saved, namespace: NAME }, rules: [{ apiGroups: [\"\"], resources: [pods], verbs: [watch] }] }");
+    world.site.run(&["backup", "p"], 0);
+    world.b.run(&["delete", "storageclass", &world.of("NAME-none")]);
+    let role = restore_role();
+    let less: String = role.lines().filter(|line| !line.contains("escalate")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(less, role);
+    let account = account_in(&world.b, &world, &less);
+    world.reconfigure(&world.b.kubeconfig.display().to_string(), &account.kubeconfig.display().to_string());
+    let said = world.restored(1);
+    assert!(said.contains("may not") && said.contains("escalate/bind roles.rbac.authorization.k8s.io") && !said.contains("configmaps"), "{said}");
+    assert!(world.b.find("namespace", "", &world.name).is_none(), "something was written");
+    world.b.apply(&role.replace("hourglass-restore", &world.name));
+    let who = world.of("system:serviceaccount:NAME-accounts:reader");
+    until("the right", || world.b.try_run(&["auth", "can-i", "escalate", "clusterroles", "--as", &who]).is_ok());
+    let said = world.restored(0);
+    assert!(said.contains("found equal to what was saved"), "{said}");
+    assert_eq!(world.b.get("role", &world.name, "saved")["rules"][0]["verbs"], json!(["watch"]));
 }

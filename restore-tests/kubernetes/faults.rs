@@ -19,7 +19,7 @@ use crate::lab::{alone, together};
 /// Longest wait for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let began = Instant::now();
     while !is() {
         assert!(began.elapsed() < PATIENCE, "{what} did not happen");

@@ -12,29 +12,40 @@ const PAGE: &str = "docs/how-to/kubernetes.md";
 
 /// A kubeconfig for an account of its own in region A, with nothing but this manifest's role.
 pub fn account(world: &World, role: &str) -> Plane {
+    account_in(&world.a, world, role)
+}
+
+/// The same in any region.
+pub fn account_in(plane: &Plane, world: &World, role: &str) -> Plane {
     let name = &*world.name;
-    world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME-accounts } }");
-    world.fill("{ apiVersion: v1, kind: ServiceAccount, metadata: { name: reader, namespace: NAME-accounts } }");
-    world.a.apply(&role.replace("hourglass-capture", name));
+    let apply = |manifest: &str| plane.apply(&world.of(manifest));
+    apply("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME-accounts } }");
+    apply("{ apiVersion: v1, kind: ServiceAccount, metadata: { name: reader, namespace: NAME-accounts } }");
+    plane.apply(&role.replace("hourglass-capture", name).replace("hourglass-restore", name));
     let binding = "{ apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: { name: NAME }, \
         roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: NAME }, \
         subjects: [{ kind: ServiceAccount, name: reader, namespace: NAME-accounts }] }";
-    world.fill(binding);
-    let token = world.a.run(&["create", "token", "reader", "--namespace", &format!("{name}-accounts")]);
-    let text = fs::read_to_string(&world.a.kubeconfig).unwrap();
+    apply(binding);
+    let token = plane.run(&["create", "token", "reader", "--namespace", &format!("{name}-accounts")]);
+    let text = fs::read_to_string(&plane.kubeconfig).unwrap();
     let user = text.find("\nusers:").unwrap_or_else(|| panic!("{text}"));
     let after = text[user + 1..].split_once('\n').unwrap().1;
     let next = after.lines().take_while(|line| line.starts_with([' ', '-'])).map(|line| line.len() + 1).sum::<usize>();
     let kubeconfig = world.site.path("reader.kubeconfig");
-    let own = world.a.run(&["config", "view", "--minify", "--output=jsonpath={.users[0].name}"]);
+    let own = plane.run(&["config", "view", "--minify", "--output=jsonpath={.users[0].name}"]);
     let users = format!("\nusers:\n- name: {own}\n  user: {{ token: {:?} }}\n", token.trim());
     fs::write(&kubeconfig, format!("{}{users}{}", &text[..user], &after[next..])).unwrap();
     Plane { kubeconfig }
 }
 
+/// The role of the page for restores.
+pub fn restore_role() -> String {
+    of_page(PAGE, "The account that restores", "manifest").concat()
+}
+
 /// The role of the page for captures.
 pub fn capture_role() -> String {
-    of_page(PAGE, "The account", "manifest").concat()
+    of_page(PAGE, "The account that captures", "manifest").concat()
 }
 
 #[test]

@@ -187,7 +187,14 @@ impl Restore {
     /// When they cannot be listed.
     pub async fn present(&self, resource: &Resource) -> Result<BTreeMap<String, Present>, SourceError> {
         let (mut pages, mut present) = (Pages::new(resource, Some(METADATA_LIST)), BTreeMap::new());
-        while let Some(page) = pages.next(&self.api).await? {
+        loop {
+            let page = match pages.next(&self.api).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(present),
+                // Its definition went after it was discovered: nothing is there.
+                Err(error) if error.kind() == SourceErrorKind::Vanished => return Ok(present),
+                Err(error) => return Err(error),
+            };
             for item in page.items.unwrap_or_default() {
                 let Ok(object) = serde_json::from_str::<Value>(item.get()) else { continue };
                 let (path, annotations) = (path_of(&object), &object["metadata"]["annotations"]);
@@ -199,7 +206,6 @@ impl Restore {
                 present.insert(path, there);
             }
         }
-        Ok(present)
     }
 
     /// Takes note of an object that was applied.
