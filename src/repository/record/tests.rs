@@ -231,7 +231,8 @@ async fn a_promotion_is_valid_as_the_first_entry_alone_and_never_the_captures() 
     assert_eq!(Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap(), None);
     // What an intruder puts before it is passed over.
     let junk = Bytes::from_static(b"junk");
-    lab.store.put_new(&layout::record(&lab.lineage, EntryNumber(1)), junk.clone(), &PutOptions::of(&junk)).await.unwrap();
+    let put = lab.store.put_new(&layout::record(&lab.lineage, EntryNumber(1)), junk.clone(), &PutOptions::of(&junk)).await.unwrap();
+    assert_eq!(put, Put::Created);
     assert_eq!(Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap(), None);
     assert_eq!(lab.append(&lab.operator, promotion("production@we/1")).await.unwrap().number, EntryNumber(2));
     let opening = Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap().unwrap();
