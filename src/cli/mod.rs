@@ -31,6 +31,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+pub mod worker;
 
 use std::ffi::OsString;
 
@@ -79,6 +80,7 @@ pub enum Command {
     Runbook(runbook::RunbookArgs),
     Runs(runs::RunsArgs),
     Verify(verify::VerifyArgs),
+    Worker(worker::WorkerArgs),
     Expire(expire::ExpireArgs),
     Prune(prune::PruneArgs),
     Record(record::RecordArgs),
@@ -137,6 +139,7 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,
+        Command::Worker(args) => worker::run(args, globals).await,
         Command::Expire(args) => expire::run(args, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Record(args) => record::run(args, globals).await,

@@ -16,6 +16,7 @@ pub mod schedule;
 pub mod span;
 pub mod store;
 mod tree;
+pub mod volumes;
 
 pub use analytics::{AnalyticsConfig, Login};
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
@@ -30,6 +31,7 @@ pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMAR
 pub use schedule::Schedule;
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
+pub use volumes::{Portable, SiteConfig, VolumesConfig, WorkerConfig};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
     AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig,
+    VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -63,6 +64,8 @@ pub enum SourceConfig {
     Cassandra(Box<CassandraConfig>),
     /// A Kubernetes cluster.
     Kubernetes(Box<KubernetesConfig>),
+    /// The files of claims of a Kubernetes cluster.
+    Volumes(Box<VolumesConfig>),
     /// Container images and charts.
     Images(ImagesConfig),
 }

@@ -19,6 +19,7 @@ use super::{
     journal::Journal,
     order::{Bend, Desk, Order},
     output::{Output, StepEnd},
+    part::Place,
     process::Process,
     recovery::screen,
     state::{JournalEvent, RunState, StepState},
@@ -48,6 +49,7 @@ pub struct Run {
     journal: AsyncMutex<Journal>,
     /// Of a run that another process may take over.
     lease: Option<Lease>,
+    place: Place,
     ctx: Context,
 }
 
@@ -85,7 +87,8 @@ impl Run {
         let lease = (restores || state.plan.recovery.is_some()).then_some(lease);
         let cancel = lease.as_ref().map_or_else(|| ctx.cancel.clone(), |lease| ctx.cancel.within(lease.clone()));
         let ctx = Context { cancel, ..ctx.clone() };
-        let run = Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), lease, ctx });
+        let place = journal.place();
+        let run = Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), lease, place, ctx });
         if run.lease.is_some() {
             tokio::spawn(beat(Arc::downgrade(&run)));
         }
@@ -107,6 +110,11 @@ impl Run {
         let state = self.state();
         let answers = |order: &&Order| matches!(&order.bend, Bend::Approve { step: of } if of == step);
         state.obeyed().find(answers).map(|order| order.by.clone())
+    }
+
+    /// Where its workers tell of themselves.
+    pub fn place(&self) -> Place {
+        self.place.clone()
     }
 
     /// The run's id, the same for every process that works on it.

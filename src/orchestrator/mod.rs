@@ -8,6 +8,7 @@ pub mod journal;
 pub mod kit;
 pub mod order;
 pub mod output;
+pub mod part;
 pub mod perform;
 pub mod process;
 pub mod recovery;

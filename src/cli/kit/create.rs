@@ -95,7 +95,7 @@ async fn look_at_heads(repo: &Repo) -> Result<Vec<Problem>, CliError> {
             Ok(()) => {}
             Err(error) if error.exit == ExitCode::Damaged || name == PRIMARY => return Err(error),
             Err(error) => {
-                silent.push(Problem { subject: format!("location {name}"), what: format!("its newest heads are not in the kit: {}", error.message) })
+                silent.push(Problem { subject: format!("location {name}"), what: format!("its newest heads are not in the kit: {}", error.message) });
             }
         }
     }
