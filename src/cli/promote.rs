@@ -91,10 +91,11 @@ pub(super) async fn promote(repo: &Repo, operator: &OperatorFile, decision: &Dec
     let (lineage, number) = match opened.filter(|promotion| decision.run.is_some() && promotion.run == decision.run) {
         Some(_) => (current, EntryNumber(0)),
         None => {
+            // What is written to is chosen before others are looked for: whoever promotes this site meanwhile is found, or has its first entry.
+            let mut record = next(repo, current).await?;
             if let Some((child, promotion)) = successor(&repo.config, &decision.parent.lineage).await {
                 return Err(promoted(&decision.parent.lineage, &child, &promotion));
             }
-            let mut record = next(repo, current).await?;
             let lineage = record.lineage().clone();
             let Decision { parent, run, by, reason, .. } = decision.clone();
             let body = Body::Promotion(Promotion { parent, run, by, reason });

@@ -28,7 +28,7 @@ use crate::model::{Action, Context, Event, Lease, Outcome, Plan, Problem, Step, 
 
 mod lease;
 
-use lease::{GIVE_UP, beat};
+use lease::GIVE_UP;
 pub use lease::{LEASE, Taking};
 
 /// Steps that run at the same time at most.
@@ -78,21 +78,6 @@ impl Run {
         let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;
         Ok(Run::with(state.next(event)?, journal, lease, ctx))
-    }
-
-    /// A run of an operator's has a lease, and a task that renews it as long as the run is held. Captures have none: a new run takes over what
-    /// they have stored, and their entries are conditional.
-    fn with(state: RunState, journal: Journal, lease: Lease, ctx: &Context) -> Arc<Run> {
-        let restores = state.plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
-        let lease = (restores || state.plan.recovery.is_some()).then_some(lease);
-        let cancel = lease.as_ref().map_or_else(|| ctx.cancel.clone(), |lease| ctx.cancel.within(lease.clone()));
-        let ctx = Context { cancel, ..ctx.clone() };
-        let place = journal.place();
-        let run = Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), lease, place, ctx });
-        if run.lease.is_some() {
-            tokio::spawn(beat(Arc::downgrade(&run)));
-        }
-        run
     }
 
     /// What its steps are given: cancelled too when another process has the run.

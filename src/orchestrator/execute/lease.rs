@@ -1,12 +1,21 @@
 //! How long a process may act for a run: it says from time to time that it does, and when that does not work it ends what it has begun.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::Run;
-use crate::orchestrator::{
-    OrchestratorError,
-    process::Process,
-    state::{Ground, JournalEvent},
+use crate::{
+    model::{Action, Context, Lease},
+    orchestrator::{
+        OrchestratorError,
+        journal::Journal,
+        process::Process,
+        state::{Ground, JournalEvent, RunState},
+    },
 };
 
 /// For how long a process may act after it last journalled something. See docs/format/journal.md.
@@ -19,6 +28,21 @@ const BEAT_TICK: Duration = Duration::from_secs(1);
 pub(super) const GIVE_UP: Duration = Duration::from_secs(20);
 
 impl Run {
+    /// A run of an operator's has a lease, and a task that renews it as long as the run is held. Captures have none: a new run takes over what
+    /// they have stored, and their entries are conditional.
+    pub(super) fn with(state: RunState, journal: Journal, lease: Lease, ctx: &Context) -> Arc<Run> {
+        let restores = state.plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
+        let lease = (restores || state.plan.recovery.is_some()).then_some(lease);
+        let cancel = lease.as_ref().map_or_else(|| ctx.cancel.clone(), |lease| ctx.cancel.within(lease.clone()));
+        let ctx = Context { cancel, ..ctx.clone() };
+        let place = journal.place();
+        let run = Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), lease, place, ctx });
+        if run.lease.is_some() {
+            tokio::spawn(beat(Arc::downgrade(&run)));
+        }
+        run
+    }
+
     /// Acts no more: what it has begun is ended, and nothing is begun.
     pub(super) fn lose(&self) {
         if let Some(lease) = &self.lease {
