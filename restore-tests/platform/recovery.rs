@@ -238,6 +238,8 @@ fn a_lost_region_comes_back_whole_in_another_one_by_the_shipped_runbook() {
     assert_eq!(b.releases(), [release("apim"), release("portal")]);
     assert_eq!(residue::in_releases(b, &old), Vec::<String>::new());
     assert_eq!(call(&gateway, &issued_before.id, "b-4"), Ok(200));
-    assert!(ne.run(&["points", "list", "production"], 0).contains("production@ne/1:"));
+    // It goes on with the policy, in the next generation.
+    assert!(ne.run(&["points", "list", "production"], 0).contains("production@ne/2:"));
+    assert!(ne.run(&["record", "show", "production"], 0).contains("continues production@we/1"));
     ne.run(&["record", "check"], 0);
 }
