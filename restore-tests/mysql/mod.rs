@@ -3,7 +3,7 @@
 mod balance;
 mod engine;
 mod equal;
-mod faults;
+pub mod faults;
 mod managed;
 mod planted;
 mod rights;

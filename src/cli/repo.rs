@@ -1,12 +1,16 @@
 //! An opened repository: one location's store, and the trust under the root that the configuration pins.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{CliError, ExitCode, Globals};
 use crate::{
     config::{Config, PRIMARY},
-    model::{Clock, Lineage, RepositoryId, SystemClock},
+    model::{Clock, Lineage, PolicyName, RepositoryId, SystemClock},
     repository::{
+        RepositoryError,
         keys::{IdentityFile, OperatorFile, PublicKey},
         record::{Appended, Body, Heads, Record, Standing, Writer, append},
         repo::RepoFile,
@@ -18,8 +22,10 @@ use crate::{
 /// What most commands begin with.
 #[derive(Debug)]
 pub struct Repo {
-    /// The configuration.
+    /// The configuration; its policies have the generations that this location shows.
     pub config: Config,
+    /// The generations that the configuration says.
+    pub configured: BTreeMap<PolicyName, u32>,
     /// Name of the location.
     pub location: String,
     /// Its store.
@@ -55,12 +61,33 @@ impl Repo {
             let missing = CliError::new(ExitCode::Failed, "not-found", format!("there is no repository at {}: it has no repo.json", place.url));
             return Err(missing.hint(if location == PRIMARY { "`hourglass init` makes one" } else { "`hourglass copy` fills a location" }));
         };
-        let trusts = TrustChain::load(&*store, &repo.repository, &root).await?;
-        Ok(Repo { config, location: location.to_owned(), store, id: repo.repository, trusts: Arc::new(trusts) })
+        let trusts = Arc::new(TrustChain::load(&*store, &repo.repository, &root).await?);
+        let (mut config, mut configured) = (config, BTreeMap::new());
+        for (name, policy) in &mut config.policies {
+            configured.insert(name.clone(), policy.generation);
+            let next = |generation| Lineage { policy: name.clone(), site: config.site.clone(), generation };
+            // A record that a promotion begins is the next that this site writes.
+            while let Some(generation) = policy.generation.checked_add(1)
+                && Record::opening(&*store, &trusts, &next(generation)).await?.is_some()
+            {
+                policy.generation = generation;
+            }
+        }
+        Ok(Repo { config, configured, location: location.to_owned(), store, id: repo.repository, trusts })
+    }
+
+    /// The lineages of this site: of each policy the one that it writes, then those that it wrote before promotions.
+    pub fn lineages(&self) -> Vec<Lineage> {
+        let of = |policy: &PolicyName| {
+            let newest = self.config.lineage(policy)?;
+            let first = self.configured.get(policy).copied().unwrap_or(newest.generation);
+            Some((first..=newest.generation).rev().map(move |generation| Lineage { generation, ..newest.clone() }))
+        };
+        self.config.policies.keys().filter_map(of).flatten().collect()
     }
 
     /// The lineages that this site writes, one per policy.
-    pub fn lineages(&self) -> Vec<Lineage> {
+    pub fn written(&self) -> Vec<Lineage> {
         self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
     }
 
@@ -121,7 +148,7 @@ impl Repo {
             (record, Standing::Current) => Ok(record),
             (record, Standing::Behind { remembered }) => {
                 let found = record.head().map_or(crate::model::EntryNumber(0), |head| head.number);
-                Err(crate::repository::RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
+                Err(RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
             }
         }
     }
@@ -155,10 +182,19 @@ impl Repo {
     /// # Errors
     /// The entry would be void, or the store's.
     pub async fn decide(&self, record: &mut Record, operator: &OperatorFile, body: Body) -> Result<Appended, CliError> {
+        Ok(self.decide_as(record, operator, body).await?)
+    }
+
+    /// The same for those who look at why not.
+    ///
+    /// # Errors
+    /// See [`Repo::decide`].
+    pub async fn decide_as(&self, record: &mut Record, operator: &OperatorFile, body: Body) -> Result<Appended, RepositoryError> {
         let clock: &dyn Clock = &SystemClock;
         let writer = Writer { store: &*self.store, key: &operator.signing_key, clock, retain_until: None };
         let appended = append(&writer, record, body).await?;
-        self.remember(record)?;
+        let place = self.config.locations[&self.location].url.to_string();
+        Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?;
         Ok(appended)
     }
 
