@@ -6,7 +6,7 @@ use super::ExitCode;
 use crate::{
     config::ConfigError,
     model::Problem,
-    orchestrator::OrchestratorError,
+    orchestrator::{OrchestratorError, repo::RepoError},
     repository::{self, RepositoryError},
     restore::RestoreError,
     storage::StoreError,
@@ -100,6 +100,19 @@ impl From<RepositoryError> for CliError {
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> CliError {
         CliError { hint: error.hint().map(str::to_owned), ..CliError::from_error(ExitCode::Failed, "store", &error) }
+    }
+}
+
+impl From<RepoError> for CliError {
+    fn from(error: RepoError) -> CliError {
+        let (exit, kind) = match error {
+            RepoError::Repository(error) => return error.into(),
+            RepoError::Store(error) => return error.into(),
+            RepoError::NoLocation { .. } => (ExitCode::Usage, "usage"),
+            RepoError::NoRoot | RepoError::Root(_) | RepoError::Foreign { .. } => (ExitCode::Usage, "config"),
+            RepoError::Nothing { .. } => (ExitCode::Failed, "not-found"),
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }
 }
 
