@@ -24,8 +24,8 @@ pub use images::{Destination, ImagesConfig, ImagesMode, RegistryConfig};
 pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule};
 pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
-pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
-pub use schedule::Schedule;
+pub use resolved::{CommandConfig, Config, DaemonConfig, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
+pub use schedule::{Blackout, Schedule};
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
 
