@@ -5,6 +5,7 @@ use std::error::Error;
 use super::ExitCode;
 use crate::{
     config::ConfigError,
+    daemon::DaemonError,
     model::Problem,
     orchestrator::{OrchestratorError, repo::RepoError},
     repository::{self, RepositoryError},
@@ -111,6 +112,23 @@ impl From<RepoError> for CliError {
             RepoError::NoLocation { .. } => (ExitCode::Usage, "usage"),
             RepoError::NoRoot | RepoError::Root(_) | RepoError::Foreign { .. } => (ExitCode::Usage, "config"),
             RepoError::Nothing { .. } => (ExitCode::Failed, "not-found"),
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> CliError {
+        let (exit, kind) = match error {
+            DaemonError::Repo(error) => return error.into(),
+            DaemonError::Orchestrator(error) => return error.into(),
+            DaemonError::Control(error) => return error.into(),
+            DaemonError::Ledger { .. } => (ExitCode::Failed, "store"),
+            DaemonError::Token { .. } => (ExitCode::Usage, "config"),
+            DaemonError::Illegal(_) => (ExitCode::Damaged, "damage"),
+            DaemonError::Deposed | DaemonError::Contended { .. } | DaemonError::Listen { .. } | DaemonError::Identity(_) => {
+                (ExitCode::Failed, "daemon")
+            }
         };
         CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }
