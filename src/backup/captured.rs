@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{capture::ComponentEnd, finish::Finished, open::Opened};
+use serde::{Deserialize, Serialize};
+
+use super::{Checkpoint, capture::ComponentEnd, finish::Finished, open::Opened};
 use crate::{
     model::{MemberName, Outcome, Problem, Sha256, Timestamp},
     pipeline::hash::Sha256Hasher,
@@ -44,10 +46,37 @@ pub struct MemberCapture {
     pub index: Vec<Sha256>,
     /// Hint fragments that were written.
     pub hints: Vec<Sha256>,
+    /// What workers of this run that are gone had stored.
+    pub adopted: Vec<Checkpoint>,
+}
+
+/// What a worker captured of a member: one component, and what it stored for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapturedPart {
+    /// The component.
+    pub component: SealedComponent,
+    /// What of it is missing.
+    pub problems: Vec<Problem>,
+    /// Begin of the time that it represents.
+    pub consistent_from: Timestamp,
+    /// End of the time that it represents.
+    pub consistent_to: Timestamp,
+    /// Bytes used of each pack.
+    pub live: Vec<(PackInfo, u64)>,
+    /// Packs that were put.
+    pub new_packs: Vec<PackInfo>,
+    /// Index fragments that were written.
+    pub index: Vec<Sha256>,
+    /// Hint fragments that were written.
+    pub hints: Vec<Sha256>,
+    /// What workers before it, of the same part, had stored.
+    pub adopted: Vec<Checkpoint>,
 }
 
 impl MemberCapture {
-    pub(super) fn begin(name: &MemberName, kind: &'static str, source: BTreeMap<String, String>, opened: &Opened) -> MemberCapture {
+    /// A member of which nothing was read yet.
+    pub fn begin(name: &MemberName, kind: &'static str, source: BTreeMap<String, String>, opened: &Opened) -> MemberCapture {
         let sealed = SealedMember {
             name: name.clone(),
             source,
@@ -70,6 +99,7 @@ impl MemberCapture {
             new_packs: Vec::new(),
             index: Vec::new(),
             hints: Vec::new(),
+            adopted: Vec::new(),
         }
     }
 
@@ -104,8 +134,46 @@ impl MemberCapture {
         self.sealed.components.push(SealedComponent { name, shape, bytes: end.bytes, items: end.items, digest, segments, stage, about, rows });
     }
 
+    /// Its only component, for whoever puts the member together; `None` when it has none.
+    pub fn into_part(mut self, adopted: Vec<Checkpoint>) -> Option<CapturedPart> {
+        Some(CapturedPart {
+            component: self.sealed.components.pop()?,
+            problems: self.sealed.problems,
+            consistent_from: self.consistent_from,
+            consistent_to: self.consistent_to,
+            live: self.live.into_iter().collect(),
+            new_packs: self.new_packs,
+            index: self.index,
+            hints: self.hints,
+            adopted,
+        })
+    }
+
+    /// Takes in what a worker captured.
+    pub fn take(&mut self, part: CapturedPart) {
+        let first = self.sealed.components.is_empty();
+        self.consistent_from = if first { part.consistent_from } else { self.consistent_from.min(part.consistent_from) };
+        self.consistent_to = if first { part.consistent_to } else { self.consistent_to.max(part.consistent_to) };
+        self.bytes += part.component.bytes;
+        self.items += part.component.items;
+        let name = part.component.name.clone();
+        self.problems(
+            &name,
+            part.problems.into_iter().map(|problem| Problem { subject: format!("{name}: {}", problem.subject), ..problem }).collect(),
+        );
+        self.sealed.components.push(part.component);
+        for (pack, bytes) in part.live {
+            let used = self.live.entry(pack).or_default();
+            *used = (*used + bytes).min(pack.size);
+        }
+        self.new_packs.extend(part.new_packs.into_iter().chain(part.adopted.iter().flat_map(|stored| stored.packs.iter().copied())));
+        self.index.extend(part.index);
+        self.hints.extend(part.hints);
+        self.adopted.extend(part.adopted);
+    }
+
     /// Takes note of something that could not be read.
-    pub(super) fn missing(&mut self, problem: Problem) {
+    pub fn missing(&mut self, problem: Problem) {
         let subject = problem.subject.clone();
         self.problems(&subject, vec![problem]);
     }
@@ -120,7 +188,7 @@ impl MemberCapture {
     }
 
     /// The member, once its source has said what holds for all of it.
-    pub(super) fn conclude(mut self, end: CaptureEnd) -> MemberCapture {
+    pub fn conclude(mut self, end: CaptureEnd) -> MemberCapture {
         if let Some((from, to)) = end.consistent {
             (self.consistent_from, self.consistent_to) = (from, to);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::{
-    BackupError,
+    BackupError, Checkpoint,
     captured::MemberCapture,
     destination::Destination,
     job::{BackupJob, Captured, JobMember},
@@ -102,7 +102,9 @@ async fn make_point(
         *used = (*used + bytes).min(pack.size);
     }
     let new_packs: Vec<PackInfo> = read.iter().flat_map(|(_, capture)| capture.new_packs.iter().copied()).collect();
-    let (pack_lists, names_adopted) = pack_lists(job, &live, &new_packs, to).await?;
+    let adopted: Vec<&Checkpoint> =
+        job.adopted.iter().chain(read.iter().flat_map(|(_, capture)| &capture.adopted)).filter(|stored| stored.epoch == to.epoch).collect();
+    let (pack_lists, names_adopted) = pack_lists(job, &live, &new_packs, &adopted, to).await?;
     let sealed = SealedPoint { format: 1, run: job.run.clone(), members: read.iter().map(|(_, capture)| capture.sealed.clone()).collect() };
     let sealed = serde_json::to_vec(&sealed).expect("sealed parts are plain data");
     let sealed = zstd::bulk::compress(&sealed, DEFAULT_LEVEL).map_err(BackupError::Read)?;
@@ -110,7 +112,7 @@ async fn make_point(
     let members: Vec<PointMember> = job.members.iter().map(|member| public_member(member, read, failed, ended)).collect();
     let skew_ms = skew_ms(read);
     // An index is only good with a list that names its packs: without one a later point could not say what it needs.
-    let adopted = job.adopted.iter().filter(|checkpoint| names_adopted && checkpoint.epoch == to.epoch);
+    let adopted = adopted.into_iter().filter(|_| names_adopted);
     let whole = |member: &PointMember| !member.required || member.outcome == MemberOutcome::Succeeded;
     let paused = job.writers.as_ref().is_none_or(|writers| writers.problem().is_none());
     let complete = paused && members.iter().all(whole) && job.max_skew.is_none_or(|max| u128::from(skew_ms) <= max.as_millis());
@@ -162,11 +164,12 @@ async fn pack_lists(
     job: &BackupJob,
     live: &BTreeMap<PackInfo, u64>,
     new: &[PackInfo],
+    adopted: &[&Checkpoint],
     to: &Destination,
 ) -> Result<(Vec<PackListRef>, bool), BackupError> {
     let mut missing: BTreeSet<PackInfo> = live.keys().copied().collect();
     let mut refs = Vec::new();
-    let adopted = job.adopted.iter().filter(|checkpoint| checkpoint.epoch == to.epoch).flat_map(|checkpoint| &checkpoint.packs);
+    let adopted = adopted.iter().flat_map(|stored| &stored.packs);
     let earlier = earlier_lists(job, to).await?;
     let listed: BTreeSet<PackInfo> = earlier.values().flat_map(|list| &list.packs).copied().collect();
     // What a lost or damaged list named, and the store still has, is listed again: the chain goes on.

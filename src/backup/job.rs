@@ -81,6 +81,8 @@ pub struct BackupJob {
     pub max_skew: Option<Duration>,
     /// What unfinished runs have left.
     pub adopted: Vec<Checkpoint>,
+    /// Those runs.
+    pub heir_of: Vec<RunId>,
     /// Where to tell what a crash need not cost.
     pub checkpoints: mpsc::Sender<CheckpointRequest>,
     /// Writers that are paused meanwhile, where the policy says how.

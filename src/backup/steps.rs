@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     BackupError,
     capture::capture,
+    captured::MemberCapture,
     job::{BackupJob, Captured},
     mirror::standing_rules,
 };
@@ -62,7 +63,14 @@ pub struct CaptureEnd {
 /// # Errors
 /// When the member could not be captured, or the run is stopped.
 pub async fn capture_member(job: &BackupJob, name: &MemberName, epoch: &EpochId, step: StepId, ctx: &Context) -> Result<CaptureEnd, BackupError> {
-    let captured = try_capture(job, name, epoch, step, ctx).await;
+    conclude(job, name, try_capture(job, name, epoch, step, ctx).await)
+}
+
+/// Notes for the manifest what came of a capture.
+///
+/// # Errors
+/// The one that it failed with.
+pub fn conclude(job: &BackupJob, name: &MemberName, captured: Result<MemberCapture, BackupError>) -> Result<CaptureEnd, BackupError> {
     match captured {
         Ok(member) => {
             let stored = member.new_packs.iter().map(|pack| ByteCount(pack.size)).sum();
@@ -77,13 +85,7 @@ pub async fn capture_member(job: &BackupJob, name: &MemberName, epoch: &EpochId,
     }
 }
 
-async fn try_capture(
-    job: &BackupJob,
-    name: &MemberName,
-    epoch: &EpochId,
-    step: StepId,
-    ctx: &Context,
-) -> Result<super::captured::MemberCapture, BackupError> {
+async fn try_capture(job: &BackupJob, name: &MemberName, epoch: &EpochId, step: StepId, ctx: &Context) -> Result<MemberCapture, BackupError> {
     let opened = job.take_opened(name)?;
     let member = job.member(name).ok_or_else(|| BackupError::NoMember(name.clone()))?.clone();
     let to = job.destination(epoch, ctx).await?;

@@ -138,10 +138,13 @@ impl From<OrchestratorError> for CliError {
     fn from(error: OrchestratorError) -> CliError {
         let (exit, kind) = match error {
             OrchestratorError::Repository(error) => return error.into(),
+            OrchestratorError::Restore(error) => return error.into(),
             OrchestratorError::LostRun { .. } => (ExitCode::Failed, "lost-run"),
             OrchestratorError::NoRun { .. } => (ExitCode::Usage, "not-found"),
             OrchestratorError::Busy { .. } | OrchestratorError::Underway { .. } => (ExitCode::Failed, "busy"),
             OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),
+            OrchestratorError::Unplanned { .. } => (ExitCode::Usage, "unplanned"),
+            OrchestratorError::Foreign { .. } => (ExitCode::Damaged, "forgery"),
             OrchestratorError::Illegal(_) => (ExitCode::Damaged, "damage"),
             OrchestratorError::Journal { .. } | OrchestratorError::Control(_) => (ExitCode::Failed, "store"),
             OrchestratorError::Backup(_) => (ExitCode::Failed, "backup"),

@@ -31,6 +31,7 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+pub mod worker;
 
 use std::ffi::OsString;
 
@@ -80,6 +81,7 @@ pub enum Command {
     Schedule(schedule::ScheduleArgs),
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
+    Worker(worker::WorkerArgs),
     Expire(expire::ExpireArgs),
     Prune(prune::PruneArgs),
     Record(record::RecordArgs),
@@ -142,6 +144,7 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,
+        Command::Worker(args) => worker::run(args, globals).await,
         Command::Expire(args) => expire::run(args, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Record(args) => record::run(args, globals).await,

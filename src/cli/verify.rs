@@ -1,6 +1,8 @@
 //! `hourglass verify`
 
-use std::{collections::BTreeMap, sync::Arc};
+mod restored;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -14,7 +16,9 @@ use super::{
 };
 use crate::{
     config::PRIMARY,
-    model::{Context, EntryNumber, Event, Lineage, ObjectKey, Outcome, Problem, RecoveryPointId, StepId, VaultId, outcome::explain, step_id},
+    model::{
+        Context, EntryNumber, Event, Lineage, MemberName, ObjectKey, Outcome, Problem, RecoveryPointId, StepId, VaultId, outcome::explain, step_id,
+    },
     pipeline::VaultIdentity,
     repository::{
         catalog::{Catalog, Selector},
@@ -39,7 +43,8 @@ const MOST_VERSIONS_NAMED: usize = 100;
 #[command(
     after_long_help = "Trust, record and signatures are checked at every depth. With an operator key what was found is written into the record.\n\n\
     Exit status 6: damage or forgery was found. 3: this location has not caught up.\n\n\
-    Example:\n  hourglass verify --depth intact\n  hourglass verify production@we/1:42 --depth restorable --location other"
+    Example:\n  hourglass verify --depth intact\n  hourglass verify production@we/1:42 --depth restorable --location other\n  \
+    hourglass verify production@we/1:42 --depth restored --member events --to /srv/restored"
 )]
 pub struct VerifyArgs {
     /// The point; without it, all of this site's that are not given up
@@ -50,6 +55,15 @@ pub struct VerifyArgs {
     /// Where to look
     #[arg(long, default_value = PRIMARY)]
     pub location: String,
+    /// With --depth restored: the member that a target is compared with
+    #[arg(long, value_name = "NAME")]
+    pub member: Option<MemberName>,
+    /// With --depth restored: the source whose system holds it
+    #[arg(long, value_name = "SOURCE", conflicts_with = "to")]
+    pub into: Option<MemberName>,
+    /// With --depth restored: the folder that holds it
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 /// How deep a check goes.
@@ -62,7 +76,7 @@ pub enum DepthArg {
     Intact,
     /// Everything decrypts and decodes to its digest.
     Restorable,
-    /// It is restored to a scratch target and compared.
+    /// A target holds it: it was restored there, and is compared with what the target holds now.
     Restored,
 }
 
@@ -82,10 +96,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
         DepthArg::Present => Depth::Present,
         DepthArg::Intact => Depth::Intact,
         DepthArg::Restorable => Depth::Restorable,
-        DepthArg::Restored => {
-            let refused = CliError::usage("the depth `restored` comes from a restore, which compares what it wrote");
-            return Err(refused.hint("`hourglass restore` into an empty folder; `--depth restorable` decodes everything without writing"));
-        }
+        DepthArg::Restored => return restored::run(args, globals).await,
     };
     let repo = Repo::open(globals, &args.location).await.map_err(found)?;
     let operator = match (&repo.config.operator_key_file, depth) {

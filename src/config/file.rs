@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql};
+use super::{
+    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql,
+    volumes::FileVolumes,
+};
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -90,6 +93,8 @@ pub struct FileSource {
     pub cassandra: Option<FileCassandra>,
     /// The objects of a Kubernetes cluster.
     pub kubernetes: Option<FileKubernetes>,
+    /// The files of PersistentVolumeClaims of a Kubernetes cluster.
+    pub volumes: Option<FileVolumes>,
     /// Container images and charts.
     pub images: Option<FileImages>,
 }

@@ -15,6 +15,7 @@ pub mod schedule;
 pub mod span;
 pub mod store;
 mod tree;
+pub mod volumes;
 
 pub use analytics::{AnalyticsConfig, Login};
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
@@ -28,6 +29,7 @@ pub use resolved::{CommandConfig, Config, DaemonConfig, EpochConfig, FilesConfig
 pub use schedule::{Blackout, Schedule};
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
+pub use volumes::{Portable, SiteConfig, VolumesConfig, WorkerConfig};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod daemon;
 mod images;
 mod kubernetes;
 mod mysql;
+mod volumes;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,7 @@ use super::{
     schedule::Schedule,
     span::parse_duration,
     tree::Node,
+    volumes::SiteConfig,
 };
 use crate::model::{MemberName, PolicyName, SiteName};
 
@@ -56,11 +58,19 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
         r.say("control.url", &format!("{} is the location {:?} too; the control store needs a place of its own", control.url, same.0));
     }
     let names: Vec<String> = file.sources.keys().cloned().collect();
-    let sources = r.sources(file.sources);
-    r.mirrors(&sources, &locations);
-    let policies = r.policies(file.policies, &names);
     let capture_key_file = r.path(file.capture_key_file);
     let operator_key_file = file.operator_key_file.map(|path| r.path(path));
+    let known = site.clone().zip(control.clone()).map(|(site, control)| SiteConfig {
+        site,
+        trust_root: trust_root.clone(),
+        locations: locations.clone(),
+        control,
+        capture_key_file: capture_key_file.clone(),
+        operator_key_file: operator_key_file.clone(),
+    });
+    let sources = r.sources(file.sources, known.as_ref());
+    r.mirrors(&sources, &locations);
+    let policies = r.policies(file.policies, &names);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
     let daemon = r.daemon(file.daemon.unwrap_or_default());
     match (site, control) {
@@ -193,20 +203,21 @@ impl Resolver<'_> {
         }
     }
 
-    fn sources(&mut self, written: BTreeMap<String, FileSource>) -> BTreeMap<MemberName, SourceConfig> {
+    fn sources(&mut self, written: BTreeMap<String, FileSource>, site: Option<&SiteConfig>) -> BTreeMap<MemberName, SourceConfig> {
         let mut sources = BTreeMap::new();
         for (name, source) in written {
             let path = format!("sources.{name}");
             let parsed = self.parse(&path, &name);
-            let source = self.source(&path, source);
+            let source = self.source(&path, source, site);
             sources.extend(parsed.zip(source));
         }
         self.data_of_claims(&sources);
+        Self::claims_with_files(&mut sources);
         sources
     }
 
-    fn source(&mut self, path: &str, source: FileSource) -> Option<SourceConfig> {
-        let FileSource { files, command, mysql, cassandra, analytics, kubernetes, images } = source;
+    fn source(&mut self, path: &str, source: FileSource, site: Option<&SiteConfig>) -> Option<SourceConfig> {
+        let FileSource { files, command, mysql, cassandra, analytics, kubernetes, volumes, images } = source;
         let mut given = Vec::new();
         given.extend(files.map(|files| Some(SourceConfig::Files(self.files(files)))));
         given.extend(command.map(|command| Some(SourceConfig::Command(self.command(&format!("{path}.command"), command)))));
@@ -223,9 +234,14 @@ impl Resolver<'_> {
             let config = self.kubernetes(&format!("{path}.kubernetes"), kubernetes);
             Some(SourceConfig::Kubernetes(Box::new(config)))
         }));
+        // Without a site there is no configuration, and why is said elsewhere.
+        given.extend(volumes.map(|volumes| {
+            let resolved = site.map(|site| self.volumes(&format!("{path}.volumes"), volumes, site));
+            resolved.map(|config| SourceConfig::Volumes(Box::new(config)))
+        }));
         given.extend(images.map(|images| self.images(&format!("{path}.images"), images).map(SourceConfig::Images)));
         if given.len() != 1 {
-            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics, kubernetes or images");
+            self.say(path, "give exactly one kind of source: files, command, mysql, cassandra, analytics, kubernetes, volumes or images");
             return None;
         }
         given.pop().flatten()

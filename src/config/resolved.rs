@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use super::{
     AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule,
-    StoreConfig,
+    StoreConfig, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -79,6 +79,8 @@ pub enum SourceConfig {
     Cassandra(Box<CassandraConfig>),
     /// A Kubernetes cluster.
     Kubernetes(Box<KubernetesConfig>),
+    /// The files of claims of a Kubernetes cluster.
+    Volumes(Box<VolumesConfig>),
     /// Container images and charts.
     Images(ImagesConfig),
 }

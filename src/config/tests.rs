@@ -80,7 +80,7 @@ fn all_wrong_meanings_are_said_at_once_with_their_places() {
             "3:3: locations: missing key \"primary\": the location that backups go to; is \"primery\" meant?",
             "3:29: locations.primery.lock: only s3:// and azure:// stores have this key, and the URL is file:///r",
             "4:17: control.url: \"ftp://x\" is not a valid store URL: use file:///absolute/path, s3://bucket/prefix or azure://account/container/prefix",
-            "6:20: sources.events: give exactly one kind of source: files, command, mysql, cassandra, analytics, kubernetes or images",
+            "6:20: sources.events: give exactly one kind of source: files, command, mysql, cassandra, analytics, kubernetes, volumes or images",
             "9:23: policies.p.members.event: there is no source \"event\"; did you mean \"events\"?",
             "10:10: policies.p.rpo: \"1 hour\" is not a duration; write a number and one of s, m, h, d, w, for example 90s or 7d",
             "11:15: policies.p.schedule: \"25\" is not a valid hour; use 0 to 23, *, ranges (1-5), lists (1,3) and steps (*/15)",

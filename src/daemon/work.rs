@@ -82,6 +82,9 @@ impl Underway {
         let late = self.asked.is_some_and(|(why, _)| why == LATE);
         Some(match ended {
             Ok(Ok(Fate::Stopped(_))) if late => Ok(Fate::Nothing(LATE.to_owned())),
+            // Whoever asked it to end did not wait longer, and that is not the run's fault.
+            Ok(Ok(Fate::Lost)) if !late && self.asked.is_some() => Ok(Fate::Stopped(self.asked.map_or(String::new(), |(why, _)| why.to_owned()))),
+            Ok(Ok(Fate::Lost)) if late => Ok(Fate::Nothing(LATE.to_owned())),
             Ok(fate) => fate,
             // Its journal is ended by whoever settles the slot.
             Err(_) => Ok(Fate::Lost),

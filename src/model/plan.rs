@@ -107,6 +107,15 @@ pub enum Action {
         /// Whether the target may hold something.
         overwrite: Overwrite,
     },
+    /// Compare what a target holds with a member of a point; nothing is written.
+    Compare {
+        /// With which point.
+        point: RecoveryPointId,
+        /// Which member.
+        member: MemberName,
+        /// Where it was restored to.
+        to: Destination,
+    },
     /// Run a command, unless its check says that it is done.
     Command {
         /// Which.

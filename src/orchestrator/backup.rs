@@ -90,7 +90,7 @@ pub async fn plan_backup(request: &BackupRequest, ctx: &Context) -> Result<(Plan
     let run = request.run.clone().unwrap_or_else(|| RunId::new(now, random));
     let key = runs::capture_key(&request.keys, &request.lineage);
     let newest = newest(&request.record).map(|(_, point)| point.run.clone());
-    let left = runs::unfinished(request.control.as_ref(), &key, &request.lineage, newest.as_ref()).await?;
+    let left = runs::unfinished(&request.control, &key, &request.lineage, newest.as_ref()).await?;
     let facts = facts(request, run, ctx)?;
     Ok((plan(&facts), left))
 }
@@ -182,6 +182,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         keys: request.keys,
         members: request.members,
         max_skew: request.policy.max_skew,
+        heir_of: adopted.clone(),
         adopted: left.into_iter().flat_map(|(_, checkpoints)| checkpoints).collect(),
         checkpoints: send,
         writers: writers.clone(),

@@ -2,7 +2,7 @@
 
 use super::state::IllegalEvent;
 use crate::{
-    model::{PolicyName, RunId},
+    model::{ObjectKey, PolicyName, RunId},
     storage::StoreError,
 };
 
@@ -66,6 +66,25 @@ pub enum OrchestratorError {
         /// Where it is.
         phase: &'static str,
     },
+    /// What lies in the control store about a part was not written by a holder of the key, or is something else.
+    #[error("{key} in the control store cannot be believed: {why}")]
+    Foreign {
+        /// Which object.
+        key: ObjectKey,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A worker was sent to do what nobody has planned.
+    #[error("no part {part} of this kind is planned in run {run}")]
+    Unplanned {
+        /// Which.
+        part: String,
+        /// In which run.
+        run: RunId,
+    },
+    /// A part could not be restored.
+    #[error(transparent)]
+    Restore(#[from] crate::restore::RestoreError),
     /// It has ended.
     #[error("run {run} has ended and never runs again by itself")]
     Ended {
@@ -88,6 +107,9 @@ impl OrchestratorError {
             OrchestratorError::Control(source) => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Repository(error) => error.hint().map(|hint| hint.to_string()),
             OrchestratorError::Backup(error) => error.hint(),
+            OrchestratorError::Restore(error) => error.hint(),
+            OrchestratorError::Foreign { .. } => Some("give the key file that the run was begun with".to_owned()),
+            OrchestratorError::Unplanned { .. } => Some("`hourglass backup` and `hourglass restore` plan parts and start their workers".to_owned()),
             OrchestratorError::TornDown => None,
             OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
             OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),

@@ -15,6 +15,7 @@ use super::{
     journal::Journal,
     order::{Bend, Desk, Order},
     output::{Output, StepEnd},
+    part::Place,
     process::Process,
     recovery::screen,
     state::{JournalEvent, RunState, StepState},
@@ -34,6 +35,7 @@ pub struct Run {
     state: Mutex<RunState>,
     /// Held while something is written, so by a task of its own only: see [`Run::record`].
     journal: AsyncMutex<Journal>,
+    place: Place,
     ctx: Context,
 }
 
@@ -45,7 +47,8 @@ impl Run {
     pub async fn begin(plan: Plan, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Arc::new(Run { state: Mutex::new(RunState::begin(event)?), journal: AsyncMutex::new(journal), ctx: ctx.clone() }))
+        let (place, state) = (journal.place(), Mutex::new(RunState::begin(event)?));
+        Ok(Arc::new(Run { state, journal: AsyncMutex::new(journal), place, ctx: ctx.clone() }))
     }
 
     /// Journals that this process goes on with a run.
@@ -56,7 +59,8 @@ impl Run {
         let event = JournalEvent::Resumed { process: Process::current() };
         journal.append(event.clone(), ctx.clock.now()).await?;
         let state = state.next(event)?;
-        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), ctx: ctx.clone() }))
+        let place = journal.place();
+        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), place, ctx: ctx.clone() }))
     }
 
     /// Whether a restore step has journalled that its target may be written to. To be asked before it begins: then it was an earlier process.
@@ -69,6 +73,11 @@ impl Run {
         let state = self.state();
         let answers = |order: &&Order| matches!(&order.bend, Bend::Approve { step: of } if of == step);
         state.obeyed().find(answers).map(|order| order.by.clone())
+    }
+
+    /// Where its workers tell of themselves.
+    pub fn place(&self) -> Place {
+        self.place.clone()
     }
 
     /// The run's id, the same for every process that works on it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{OrchestratorError, state::JournalEvent};
+use super::{OrchestratorError, part::Place, state::JournalEvent};
 use crate::{
     model::{RunId, Timestamp},
     pipeline::hash::{MacKey, sha256},
@@ -102,6 +102,11 @@ impl Journal {
         Journal { store, run, key, next: tail.records.len() as u64 + 1 }
     }
 
+    /// Where parts of the run are told of.
+    pub(super) fn place(&self) -> Place {
+        Place { store: Arc::clone(&self.store), key: self.key.clone() }
+    }
+
     /// Appends an event; once this returns the event survives a crash.
     ///
     /// # Errors
@@ -151,8 +156,8 @@ pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<
 /// When the store does not answer.
 pub async fn is_ended(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<bool, OrchestratorError> {
     let listed = list_all(store, &layout::journal_prefix(run)).await.map_err(OrchestratorError::journal(run))?;
-    // Orders lie below it too.
-    let own = listed.iter().rev().find(|object| !object.key.as_str().starts_with(&layout::order_prefix(run)));
+    // Orders and parts lie below it too.
+    let own = listed.iter().rev().find(|object| object.key.as_str().split('/').count() == layout::journal(run, 1).as_str().split('/').count());
     let Some((number, last)) = own.and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
     let bytes = store.get(last, None).await.map_err(OrchestratorError::journal(run))?;
     Ok(JournalRecord::decode(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))

@@ -7,6 +7,7 @@ pub mod execute;
 pub mod journal;
 pub mod order;
 pub mod output;
+pub mod part;
 pub mod perform;
 pub mod point;
 pub mod process;

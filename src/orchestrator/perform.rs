@@ -8,6 +8,7 @@ use super::{
     OrchestratorError,
     execute::{Run, failed},
     output::{Output, StepEnd},
+    part::{capture_by_workers, compare_by_workers, restore_by_workers},
     recovery::{Tools, act::act},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     model::{Action, Context, Destination, MemberName, Outcome, Overwrite, Problem, Step, StepId},
     restore::{
         RestoreError,
-        member::{Earlier, Report, To, restore_member},
+        member::{Earlier, Report, To, compare_member, restore_member},
         opened::OpenedPoint,
     },
     sources::{Source, SystemTarget},
@@ -56,7 +57,11 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
             (Outcome::Succeeded, Output::Nothing)
         }
         (Action::Capture { member, epoch, .. }, Equipment::Backup(job)) => {
-            match backup::steps::capture_member(job, &member, &epoch, step.id.clone(), &ctx).await {
+            let captured = match job.member(&member).and_then(|member| member.source.by_workers()) {
+                Some(workers) => capture_by_workers(&run, job, &member, &epoch, workers, &step.id, &ctx).await,
+                None => backup::steps::capture_member(job, &member, &epoch, step.id.clone(), &ctx).await,
+            };
+            match captured {
                 Ok(end) => (end.outcome, Output::Content { bytes: end.bytes, items: end.items, transferred: end.stored }),
                 Err(backup::BackupError::Cancelled) => cancelled(),
                 Err(error) => failed(&step.id, &error, error.hint()),
@@ -68,6 +73,9 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
         },
         (Action::Restore { member, select, to, overwrite, .. }, Equipment::Restore(point, sources)) => {
             restore(run, &step.id, Wanted { point, sources, member: &member, select, to, overwrite }, &ctx).await
+        }
+        (Action::Compare { member, to, .. }, Equipment::Restore(point, sources)) => {
+            compare(&run, &step.id, point, sources, (&member, &to), &ctx).await
         }
         (action, _) => {
             let what = format!("a run of this kind cannot do {action:?}");
@@ -91,6 +99,11 @@ pub(super) struct Wanted<'a> {
 }
 
 pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ctx: &Context) -> StepEnd {
+    if let Destination::System { source, rename, .. } = &wanted.to
+        && let Some(workers) = wanted.sources.get(source).and_then(|source| source.by_workers())
+    {
+        return restore_by_workers(&run, step, &wanted, rename, workers, ctx).await;
+    }
     // What a step of this run has begun to write is its own. One that was refused has not.
     let resumed = run.was_admitted(step);
     let to = match wanted.to {
@@ -123,6 +136,29 @@ pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ct
         (Err(RestoreError::Cancelled), _) => cancelled(),
         (Err(error), _) if error.is_damage() => (failed(step, &error, error.hint()).0, Output::Damaged),
         (Err(error), _) => failed(step, &error, error.hint()),
+    }
+}
+
+/// Compares what a target holds with a member.
+async fn compare(
+    run: &Arc<Run>,
+    step: &StepId,
+    point: &OpenedPoint,
+    sources: &BTreeMap<MemberName, Arc<dyn Source>>,
+    (member, to): (&MemberName, &Destination),
+    ctx: &Context,
+) -> StepEnd {
+    let compared = match to {
+        Destination::Directory(path) => compare_member(point, member, path).await,
+        Destination::System { source, .. } => match sources.get(source).and_then(|source| source.by_workers()) {
+            Some(workers) => return compare_by_workers(run, step, (point, member), workers, ctx).await,
+            None => Err(RestoreError::Usage(format!("what the system of {source} holds is compared in a restore, and not without one"))),
+        },
+    };
+    match compared {
+        Ok(end) => (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: true }),
+        Err(error) if error.is_damage() => (failed(step, &error, error.hint()).0, Output::Damaged),
+        Err(error) => failed(step, &error, error.hint()),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     OrchestratorError,
     journal::{Journal, JournalTail, is_ended, read},
     output::Output,
+    part::Place,
     process::Life,
     state::{JournalEvent, RunState},
 };
@@ -121,11 +122,13 @@ pub async fn load(control: &dyn ObjectStore, run: &RunId, keys: &[MacKey]) -> Re
 /// # Errors
 /// When the control store cannot be read.
 pub async fn unfinished(
-    control: &dyn ObjectStore,
+    control: &Arc<dyn ObjectStore>,
     key: &MacKey,
     lineage: &Lineage,
     newest: Option<&RunId>,
 ) -> Result<Vec<(RunId, Vec<Checkpoint>)>, OrchestratorError> {
+    let place = Place { store: Arc::clone(control), key: key.clone() };
+    let control = control.as_ref();
     let mut found = Vec::new();
     for run in ids(control).await?.into_iter().filter(|run| newest.is_none_or(|newest| run > newest)) {
         let Some((known, _)) = load(control, &run, std::slice::from_ref(key)).await? else { continue };
@@ -138,7 +141,9 @@ pub async fn unfinished(
             Output::Stored(checkpoint) => Some(checkpoint),
             _ => None,
         });
-        found.push((run, stored.collect()));
+        let mut stored: Vec<Checkpoint> = stored.collect();
+        stored.extend(place.stored(&run).await?);
+        found.push((run, stored));
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! The key of every object, once. See `docs/format/README.md`.
 
-use crate::model::{EntryNumber, EpochId, Lineage, ObjectKey, PolicyName, RunId, Sha256, SiteName, VaultId};
+use crate::model::{EntryNumber, EpochId, Lineage, MemberName, ObjectKey, PolicyName, RunId, Sha256, SiteName, VaultId};
 
 /// Version of every format that this code writes and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -77,6 +77,36 @@ pub fn order(run: &RunId, number: u64) -> ObjectKey {
 /// Prefix of the orders to a run, in the control store.
 pub fn order_prefix(run: &RunId) -> String {
     format!("{}orders/", journal_prefix(run))
+}
+
+/// The plan of a part of a run, in the control store.
+pub fn part_plan(run: &RunId, member: &MemberName, number: u32) -> ObjectKey {
+    part(run, member, number, "plan")
+}
+
+/// End number `end` of a part, in the control store.
+pub fn part_end(run: &RunId, member: &MemberName, number: u32, end: u32) -> ObjectKey {
+    part(run, member, number, &format!("end-{end:05}"))
+}
+
+fn part(run: &RunId, member: &MemberName, number: u32, what: &str) -> ObjectKey {
+    key(format!("{}{member}/{number:05}/{what}.json", parts_prefix(run)))
+}
+
+/// How far the worker of a part has come, in the control store.
+pub fn part_checkpoint(run: &RunId, member: &MemberName, number: u32, checkpoint: u64) -> ObjectKey {
+    part(run, member, number, &format!("{checkpoint:020}"))
+}
+
+/// Prefix of all parts of a run, in the control store.
+pub fn parts_prefix(run: &RunId) -> String {
+    format!("{}parts/", journal_prefix(run))
+}
+
+/// Member and number of the part whose plan lies under a key.
+pub fn planned_part(run: &RunId, key: &ObjectKey) -> Option<(MemberName, u32)> {
+    let (member, number) = key.as_str().strip_prefix(&parts_prefix(run))?.strip_suffix("/plan.json")?.split_once('/')?;
+    Some((member.parse().ok()?, number.parse().ok()?))
 }
 
 /// A claim of a run to be the only recovery of a policy, in the control store.

@@ -1,7 +1,9 @@
-//! Restores one member: its components into a directory, or into the system that a source describes, and compares them with what was saved.
+//! Restores one member: its components into a directory, or into the system that a source describes, and compares them with what was saved; or compares alone.
 
 use std::{
     collections::BTreeSet,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,10 +15,11 @@ use super::{
     opened::OpenedPoint,
     stream::restore_stream,
     system::restore_system,
-    tree::{Selection, restore_tree},
+    tree::{Selection, compare_tree, restore_tree},
 };
 use crate::{
-    model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, StepId},
+    model::{ByteCount, Context, MemberName, Outcome, Overwrite, Problem, Progress, Sha256, StepId},
+    pipeline::Sha256Hasher,
     repository::sealed::{SealedComponent, SealedMember},
     sources::{Shape, Source, SourceError, StreamSink, SystemTarget, TreeWriter},
 };
@@ -117,6 +120,79 @@ impl Earlier {
         // Nobody listens any more only when the journal is lost; then nobody answers either.
         let _told = self.report.send(what(answer));
         known.await.map_err(|_| RestoreError::TornDown)
+    }
+}
+
+/// Restores one component that is a tree into a directory, and compares it.
+///
+/// # Errors
+/// When it cannot be read or written. What differs afterwards is in the outcome.
+pub async fn restore_component(
+    point: &OpenedPoint,
+    member: &MemberName,
+    component: &str,
+    (path, overwrite): (&Path, Overwrite),
+    earlier: Earlier,
+    step: StepId,
+    ctx: &Context,
+) -> Result<RestoreEnd, RestoreError> {
+    let component = point.component(member, component)?;
+    let progress = Progress::new(Arc::clone(&ctx.observer), step, Some(ByteCount(component.bytes)));
+    let before = point.packs.fetched();
+    // What an earlier process has begun to write is ours.
+    let overwrite = if earlier.resumed { Overwrite::InPlace } else { overwrite };
+    let target = path.to_owned();
+    let vacant = tokio::task::spawn_blocking(move || TreeWriter::create(&target, overwrite).map(drop)).await;
+    vacant.map_err(|_| RestoreError::TornDown)??;
+    earlier.tell(Report::Admitted).await?;
+    let done = restore_tree(component, &Selection::new(&[]), path, overwrite, &point.packs, progress, ctx).await?;
+    let (bytes, items, fetched) = (ByteCount(done.bytes), done.items, ByteCount(point.packs.fetched() - before));
+    Ok(RestoreEnd { outcome: done.outcome, bytes, items, fetched, notes: done.notes, ..RestoreEnd::nothing() })
+}
+
+/// Compares what a directory holds with a member, as a restore would have put it there. Nothing is written.
+///
+/// # Errors
+/// When one of them cannot be read. What differs is in the outcome.
+pub async fn compare_member(point: &OpenedPoint, member: &MemberName, path: &Path) -> Result<RestoreEnd, RestoreError> {
+    let sealed = point.member(member)?;
+    let mut end = RestoreEnd::nothing();
+    for component in &sealed.components {
+        end.add(compare_one(point, component, &place(sealed, component, path)).await?);
+    }
+    Ok(end)
+}
+
+/// The same with one component, which lies at `path` itself.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub async fn compare_component(point: &OpenedPoint, member: &MemberName, component: &str, path: &Path) -> Result<RestoreEnd, RestoreError> {
+    compare_one(point, point.component(member, component)?, path).await
+}
+
+async fn compare_one(point: &OpenedPoint, component: &SealedComponent, path: &Path) -> Result<RestoreEnd, RestoreError> {
+    let missing = match component.shape {
+        Shape::Tree => compare_tree(component, path, &point.packs).await?,
+        Shape::Stream => {
+            let (file, expected) = (path.to_owned(), component.digest);
+            let found = tokio::task::spawn_blocking(move || digest_of(&file)).await.map_err(|_| RestoreError::TornDown)??;
+            let what = || format!("its content has SHA-256 {found} instead of {expected}");
+            if found == expected { Vec::new() } else { vec![Problem { subject: component.name.clone(), what: what() }] }
+        }
+    };
+    let outcome = if missing.is_empty() { Outcome::Succeeded } else { Outcome::Incomplete { missing } };
+    Ok(RestoreEnd { outcome, bytes: ByteCount(component.bytes), items: component.items, ..RestoreEnd::nothing() })
+}
+
+fn digest_of(path: &Path) -> Result<Sha256, SourceError> {
+    let failed = |source| SourceError::Io { doing: "read", path: path.display().to_string(), source };
+    let (mut file, mut hasher, mut buffer) = (File::open(path).map_err(failed)?, Sha256Hasher::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ pub async fn restore_tree(
     let written = packs.pool.run(move || writer.finish()).await??;
     problems.extend(written.problems);
     restored.notes = written.notes;
-    let compared = compare_attributes(component, (select, &renamed), (target, extras), packs).await?;
+    let compared = compare_with(component, (select, &renamed), (target, extras, Contents::Known), packs).await?;
     problems.extend(compared);
     restored.conclude(problems);
     Ok(restored)
@@ -174,11 +174,29 @@ fn choose(lines: Vec<TreeLine>, select: &Selection, renamed: &Renamed) -> Vec<Tr
     chosen
 }
 
-/// Compares names, types and attributes of the target with the map, line by line; contents were read back when they were written.
-async fn compare_attributes(
+/// Whether contents of files are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    /// They are read, and compared by their digests.
+    Read,
+    /// They were read back when they were written.
+    Known,
+}
+
+/// Compares a folder with the tree, contents included. Nothing is written. What differs is the result.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub async fn compare_tree(component: &SealedComponent, target: &Path, packs: &PackReader) -> Result<Vec<Problem>, RestoreError> {
+    let (select, renamed) = (Selection::new(&[]), Renamed::new());
+    compare_with(component, (&select, &renamed), (target, Extras::Problem, Contents::Read), packs).await
+}
+
+/// Compares names, types and attributes of the target with the map, line by line.
+async fn compare_with(
     component: &SealedComponent,
     (select, renamed): (&Selection, &Renamed),
-    (target, extras): (&Path, Extras),
+    (target, extras, contents): (&Path, Extras, Contents),
     packs: &PackReader,
 ) -> Result<Vec<Problem>, RestoreError> {
     let (send, mut expected) = tokio::sync::mpsc::channel::<Vec<TreeEntry>>(2);
@@ -189,7 +207,10 @@ async fn compare_attributes(
     let mut map = MapReader::new(packs, component);
     for _ in &component.segments {
         let lines: Vec<TreeLine> = map.lines().await?;
-        let entries = choose(lines, select, renamed).into_iter().map(|line| TreeEntry { sha256: None, ..line.entry });
+        let entries = choose(lines, select, renamed).into_iter().map(|line| match contents {
+            Contents::Read => line.entry,
+            Contents::Known => TreeEntry { sha256: None, ..line.entry },
+        });
         // Renamed entries are out of order, so a selection is compared at the end, as a whole.
         if select.is_all() {
             // The receiver has gone only if the comparison failed; that error comes below.

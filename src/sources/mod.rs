@@ -1,4 +1,4 @@
-//! The systems that are read, and the targets that are written: files, commands, databases, search clusters, Kubernetes clusters.
+//! The systems that are read, and the targets that are written: files, commands, databases, search clusters, Kubernetes clusters and their volumes.
 //!
 //! A source offers components; each is a tree of entries or a stream of bytes. It knows nothing of chunks, packs or stores.
 //! All of this blocks: callers run it on blocking threads.
@@ -15,6 +15,7 @@ pub mod mysql;
 mod open;
 pub mod rows;
 pub mod stream;
+pub mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,8 +38,12 @@ pub use mysql::MysqlSource;
 pub use open::{describe, open};
 pub use rows::{RowDigest, RowDigester, RowKey};
 pub use stream::{StreamCapture, StreamEnd, StreamSink};
+pub use volumes::VolumesSource;
 
-use crate::model::{Activity, Context, Problem, Timestamp};
+use crate::{
+    config::VolumesConfig,
+    model::{Activity, Context, Problem, Timestamp},
+};
 
 /// What the bytes of a component are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +182,11 @@ pub trait Source: Send + Sync + Debug {
     /// How many components are read or written at a time, at least 1.
     fn lanes(&self) -> usize {
         1
+    }
+
+    /// How workers, elsewhere, read and write its components in this process's stead; then `capture` and `sink` are never called here.
+    fn by_workers(&self) -> Option<&VolumesConfig> {
+        None
     }
 
     /// Does all that can be done before the moment of the point: connects, checks rights and settings. Bounded in time.

@@ -100,7 +100,7 @@ impl Resolver<'_> {
     }
 
     /// That a pattern has `words` words.
-    fn pattern(&mut self, path: &str, pattern: &str, words: usize) {
+    pub(super) fn pattern(&mut self, path: &str, pattern: &str, words: usize) {
         if pattern.split('/').count() != words || pattern.split('/').any(str::is_empty) {
             let form = if words == 2 { "NAMESPACE/NAME" } else { "NAMESPACE/KIND/NAME" };
             self.say(path, &format!("{pattern:?} is not like {form}, where * stands for any text"));

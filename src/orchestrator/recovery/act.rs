@@ -104,6 +104,7 @@ impl Doing<'_> {
             Action::OpenEpoch { .. } | Action::Open { .. } | Action::ResumeWriters | Action::Capture { .. } | Action::Commit { .. } => {
                 Err("this is a step of a backup".to_owned())
             }
+            Action::Compare { .. } => Err("no step of a runbook compares alone".to_owned()),
         };
         match done {
             Ok(output) => (Outcome::Succeeded, output),

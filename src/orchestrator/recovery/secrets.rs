@@ -1,13 +1,15 @@
-//! Secret outputs in the journal: AES-256-GCM under a key that is derived from the operator's signing key, bound to run, step and name.
+//! Secret outputs in the journal, and what workers tell: AES-256-GCM under a key that is derived from the operator's signing key or the journal's key, bound to its
+//! place.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{model::Secret, repository::keys::SigningKey};
+use crate::{model::Secret, pipeline::MacKey, repository::keys::SigningKey};
 
 const CONTEXT: &str = "hourglass journal secrets 1";
+const PARTS: &str = "hourglass parts 1";
 
 /// Keeps secrets. Shows nothing of itself.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -23,6 +25,11 @@ impl SecretsKey {
     /// The key of an operator's runs.
     pub fn of(key: &SigningKey) -> SecretsKey {
         SecretsKey(blake3::derive_key(CONTEXT, key.secret().expose().as_bytes()))
+    }
+
+    /// The key of what workers tell, under the key of a run's journal.
+    pub fn of_parts(key: &MacKey) -> SecretsKey {
+        SecretsKey(key.mac(PARTS.as_bytes()).0)
     }
 
     fn cipher(&self) -> RandomizedNonceKey {

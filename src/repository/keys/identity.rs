@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, StatVfsMountFlags, fstatfs, fstatvfs};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -18,8 +18,17 @@ use crate::{
     repository::{RepositoryError, layout::FORMAT, trust::Role},
 };
 
+/// Whether a file is in memory and its mount cannot be written to, as Secrets in pods are. There Kubernetes lets others read it, so that users other than root can,
+/// and nobody else is in the pod.
+fn is_mounted_secret(file: &File) -> bool {
+    let in_memory = fstatfs(file).is_ok_and(|system| system.f_type == TMPFS);
+    in_memory && fstatvfs(file).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 /// No identity file is larger.
 const MAX_FILE: u64 = 1 << 20;
+/// A file system in memory.
+const TMPFS: i64 = 0x0102_1994;
 
 /// The root: signs the trust. Kept offline.
 #[derive(Debug, Clone)]
@@ -92,7 +101,7 @@ impl IdentityFile {
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
-    /// Reads a file. Refuses one that others can read or write, or that is no regular file (a link to one is followed, because clusters mount
+    /// Reads a file. Refuses one that others can read or write, unless a pod has it from a Secret, or that is no regular file (a link to one is followed, because clusters mount
     /// secrets so).
     pub fn open(path: &Path) -> Result<IdentityFile, RepositoryError> {
         let failed = |source| RepositoryError::IdentityIo { path: path.to_owned(), source };
@@ -103,7 +112,8 @@ impl IdentityFile {
         if !metadata.is_file() {
             return Err(refused("it is not a regular file"));
         }
-        if metadata.mode() & 0o077 != 0 {
+        let others = metadata.mode() & 0o077;
+        if others & 0o033 != 0 || (others != 0 && !is_mounted_secret(&file)) {
             return Err(refused("others than its owner have rights to it"));
         }
         let mut text = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_FILE) as usize + 1));

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,10 +21,7 @@ use serde_json::{Value, value::RawValue};
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 use url::form_urlencoded::Serializer;
 
-use crate::{
-    config::KubernetesConfig,
-    sources::{SourceError, SourceErrorKind},
-};
+use crate::sources::{SourceError, SourceErrorKind};
 
 /// Longest time for one request.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -123,21 +121,21 @@ enum Attempt {
 }
 
 impl Api {
-    /// A client of the cluster. Nothing is asked yet.
+    /// A client of the cluster, with the credentials of the pod that this runs in unless there is a kubeconfig. Nothing is asked yet.
     ///
     /// # Errors
     /// When the credentials cannot be read or used.
-    pub fn connect(config: &KubernetesConfig) -> Result<Api, SourceError> {
+    pub fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Api, SourceError> {
         let handle = Handle::current();
         let unusable = |what: String, source: Box<dyn Error + Send + Sync>| SourceError::Database {
             doing: format!("use the credentials of {what}"),
             kind: SourceErrorKind::Usage,
             source,
         };
-        let mut kube = match &config.kubeconfig {
+        let mut kube = match kubeconfig {
             Some(file) => {
                 let shown = file.display().to_string();
-                let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
+                let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
                 let read = Kubeconfig::read_from(file).map_err(|error| unusable(shown.clone(), error.into()))?;
                 handle.block_on(Config::from_custom_kubeconfig(read, &options)).map_err(|error| unusable(shown, error.into()))?
             }

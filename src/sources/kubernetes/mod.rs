@@ -5,7 +5,7 @@
 //! `apply` takes the lines and `write` writes an object, `restore` holds the gates between tiers (`ready`), `readback` reads all of it again and `compare`
 //! says what differs. `api` speaks HTTP.
 
-mod api;
+pub(super) mod api;
 mod apply;
 mod compare;
 mod convert;
@@ -30,6 +30,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(super) use self::discovery::{list, text};
 use self::{
     api::Api,
     discovery::{Discovered, Resource, discover},
@@ -45,6 +46,7 @@ use self::{
 pub use self::{
     compare::changed_fields,
     object::{Line, canonical},
+    select::fits_path,
 };
 use super::{
     Capture, CaptureEnd, Component, Loading, Opening, RowKey, Shape, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
@@ -142,7 +144,7 @@ impl Source for KubernetesSource {
     }
 
     fn prepare(&self, _ctx: &Context) -> Result<(), SourceError> {
-        let api = Api::connect(&self.config)?;
+        let api = Api::connect(self.config.kubeconfig.as_deref(), self.config.context.as_deref())?;
         let discovered = api.block(discover(&api))?;
         let captured: Vec<Resource> = discovered.capturable().filter(|kind| is_kept_kind(kind) && !self.is_excluded(kind)).cloned().collect();
         let wanted: Vec<Right> = captured.iter().cloned().chain(inventory::kinds(&discovered)).map(|resource| ("list", resource)).collect();

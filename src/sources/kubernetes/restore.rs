@@ -122,7 +122,7 @@ impl Restore {
     /// # Errors
     /// When the cluster cannot be reached, or a right lacks.
     pub fn begin(config: &KubernetesConfig, loading: &Loading, target: &SystemTarget) -> Result<Restore, SourceError> {
-        let api = Api::connect(config)?;
+        let api = Api::connect(config.kubeconfig.as_deref(), config.context.as_deref())?;
         let discovered = api.block(discover(&api))?;
         let wanted = loading.components.iter().filter_map(Resource::of).filter_map(|of| counterpart(&of, &discovered));
         let existing = if target.overwrite == Overwrite::InPlace { Existing::Replace } else { Existing::Refuse };

@@ -1,0 +1,33 @@
+//! The container image of Hourglass, made of the binary under test.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use crate::{clusters::Cluster, lab::require};
+
+/// The layout of the image, with the tag `1`; made once in a run of the tests.
+pub fn layout() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = PathBuf::from(require("HOURGLASS_LAB_DIR")).join("image");
+        let script = format!("{}/config/container/image", env!("CARGO_MANIFEST_DIR"));
+        well(Command::new(script).arg(env!("CARGO_BIN_EXE_hourglass")).arg(&folder).output().unwrap());
+        folder
+    })
+    .clone()
+}
+
+/// Pushes it to the registry of a region, and gives the reference that pods of that region use. `name` is `a` or `b`.
+pub fn push(region: &Cluster, name: &str) -> String {
+    let copy = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
+    let (from, to) = (format!("oci:{}:1", layout().display()), format!("docker://{}:5000/hourglass:1", region.address()));
+    well(Command::new("skopeo").args(copy).args([from, to]).output().unwrap());
+    format!("registry.region-{name}.test/hourglass:1")
+}
+
+fn well(output: Output) {
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}

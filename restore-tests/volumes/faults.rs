@@ -1,0 +1,155 @@
+//! What happens to volumes when workers, those who sent them, or the cluster fail.
+
+use std::{fs, thread, time::Duration};
+
+use super::{
+    left_over,
+    world::{World, assert_equal, fill, kill_worker, listings, newest_run, shell, start},
+};
+use crate::{clusters::Cluster, docs::of_page, lab::Region};
+
+/// More than workers store between two checkpoints.
+const LARGE: &str = "dd if=/dev/urandom of=/data/larger bs=1M count=400 2>/dev/null; sync";
+const LARGE_BYTES: u64 = 400 << 20;
+
+/// A recovery of nothing but the files.
+const RUNBOOK: &str = "---\nname: files\npolicy: p\nrto: { service: 30m, full: 30m }\nsites: { from: we }\n---\n# Bring back the files\n\n## Files\n\n```yaml step\n\
+                       id: files\nneeds: []\nbudget: 5m\nrestore: { member: files, into: spare }\n```\n";
+
+/// How often workers of the large claim have told what they had reached.
+fn told(world: &World) -> usize {
+    world.keys(1).iter().filter(|(key, _)| key.contains("/parts/files/00000/0000000000")).count()
+}
+
+#[test]
+fn a_worker_in_a_kubernetes_pod_that_is_killed_is_followed_by_one_that_goes_on() {
+    let world = World::new();
+    fill(&world.a);
+    shell(&world.a, "portal-0", LARGE);
+    let b = Cluster::region(Region::B);
+    world.equip(&b);
+    world.make_claims(&b);
+    let spare = world.source("spare", &b, "b", "", "");
+    world.protect(&spare);
+    let before = listings(&world.a);
+
+    let backup = start(&world.site, &["backup", "p"]);
+    kill_worker("a", "capture", || told(&world) > 0);
+    let ended = backup.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let packs: u64 = world.keys(0).iter().filter(|(key, _)| key.contains("/packs/")).map(|(_, size)| size).sum();
+    let (content, again) = (LARGE_BYTES + (100 << 20), 80 << 20);
+    assert!((content..content + again).contains(&packs), "what the first had told of was not put again: {packs}");
+    world.site.run(&["verify", "--depth", "restorable"], 0);
+
+    fs::write(world.site.path("files.md"), RUNBOOK).unwrap();
+    let told_before = told(&world);
+    let recovery = start(&world.site, &["recover", "files.md"]);
+    kill_worker("b", "restore", || told(&world) > told_before);
+    let ended = recovery.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert_eq!(left_over(&b), "");
+    world.start_portal(&b, "b");
+    assert_equal(&before, &listings(&b));
+}
+
+#[test]
+fn whoever_sent_workers_into_kubernetes_may_be_killed_and_its_work_goes_on() {
+    let world = World::new();
+    fill(&world.a);
+    shell(&world.a, "portal-0", LARGE);
+    let b = Cluster::region(Region::B);
+    world.equip(&b);
+    world.make_claims(&b);
+    let spare = world.source("spare", &b, "b", "", "");
+    world.protect(&spare);
+    let before = listings(&world.a);
+
+    let mut backup = start(&world.site, &["backup", "p"]);
+    while told(&world) == 0 {
+        assert!(backup.try_wait().unwrap().is_none(), "it was too fast");
+        thread::sleep(Duration::from_millis(20));
+    }
+    backup.kill().unwrap();
+    backup.wait().unwrap();
+    let first = newest_run(&world.site);
+    let said = world.site.run(&["backup", "p", "--output", "json"], 0);
+    assert!(said.contains(&first), "it took over {first}: {said}");
+    assert_eq!(left_over(&world.a), "", "the Jobs of the first run too");
+    world.site.run(&["verify", "--depth", "restorable"], 0);
+
+    let told_before = told(&world);
+    let mut restore = start(&world.site, &["restore", "p", "files", "--into", "spare"]);
+    while told(&world) == told_before {
+        assert!(restore.try_wait().unwrap().is_none(), "it was too fast");
+        thread::sleep(Duration::from_millis(20));
+    }
+    restore.kill().unwrap();
+    restore.wait().unwrap();
+    let run = newest_run(&world.site);
+    let said = world.site.run(&["runs", "resume", &run], 0);
+    assert!(said.contains("found equal to what was saved"), "{said}");
+    assert_eq!(left_over(&b), "");
+    world.start_portal(&b, "b");
+    assert_equal(&before, &listings(&b));
+}
+
+/// The rights that the guide names, for an account of its own; and its kubeconfig.
+fn account(world: &World, rules: &str) -> String {
+    let subject = "{kind: ServiceAccount, name: sender, namespace: shop}";
+    world.a.apply(&format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: sender, namespace: shop}}\n---\n{rules}\n---\napiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: RoleBinding\nmetadata: {{name: sender, namespace: shop}}\nsubjects: [{subject}]\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: hourglass-workers}}\n"
+    ));
+    let token = world.a.kubectl(&["--namespace=shop", "create", "token", "sender"]).unwrap();
+    let authority = world.a.kubectl(&["config", "view", "--raw", "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}"]).unwrap();
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{token: {:?}}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: \"https://{}:6443\", certificate-authority-data: {authority:?}}}}}]\n",
+        token.trim(),
+        world.a.address()
+    )
+}
+
+#[test]
+fn workers_in_kubernetes_are_sent_with_the_rights_that_the_guide_names_and_a_lacking_one_is_named_before() {
+    let world = World::new();
+    shell(&world.a, "portal-0", "echo kept >/data/kept");
+    world.protect("");
+    let admin = world.a.kubeconfig().display().to_string();
+    let config = fs::read_to_string(world.site.path("hourglass.yaml")).unwrap();
+    let own = world.site.path("sender.kubeconfig").display().to_string();
+    fs::write(world.site.path("hourglass.yaml"), config.replace(&admin, &own)).unwrap();
+    let rules = of_page("docs/how-to/volumes.md", "The account", "manifest").concat().replace("namespace: apic", "namespace: shop");
+    let fewer = rules.replace("verbs: [create, delete]", "verbs: [delete]");
+    assert_ne!(rules, fewer);
+    fs::write(&own, account(&world, &fewer)).unwrap();
+    let said = world.site.run(&["backup", "p"], 1);
+    assert!(said.contains("may not create secrets in shop, which workers need"), "{said}");
+    fs::write(&own, account(&world, &rules)).unwrap();
+    world.site.run(&["backup", "p"], 0);
+}
+
+#[test]
+fn a_claim_that_no_worker_in_kubernetes_can_read_is_named_and_never_green() {
+    let world = World::new();
+    shell(&world.a, "portal-0", "echo kept >/data/kept");
+    let source = |name: &str, more: &str, worker: &str| world.source(name, &world.a, "a", more, worker);
+    let absent = source("absent", "claims: [shop/data-portal-0, shop/nobody],", "");
+    let unpulled = source("unpulled", "claims: [shop/data-portal-0],", "starts_within: 15s").replace("hourglass:1", "nothing:1");
+    let unplaced = source("unplaced", "claims: [shop/data-portal-0],", "starts_within: 15s");
+    let policies: String =
+        ["absent", "unpulled", "unplaced"].iter().map(|name| format!("  {name}: {{ members: {{ {name}: required }} }}\n")).collect();
+    world.site.configure(&format!("sources:\n{absent}{unpulled}{unplaced}policies:\n{policies}"));
+    world.site.run(&["keys", "prove"], 0);
+
+    let said = world.site.run(&["backup", "absent"], 3);
+    assert!(said.contains("INCOMPLETE") && said.contains("claim shop/nobody: it does not exist"), "{said}");
+    let said = world.site.run(&["backup", "unpulled"], 1);
+    assert!(said.contains("no recovery point was made") && (said.contains("ErrImagePull") || said.contains("ImagePullBackOff")), "{said}");
+    world.a.kubectl(&["cordon", "node-a"]).unwrap();
+    let said = world.site.run(&["backup", "unplaced"], 1);
+    assert!(said.contains("no recovery point was made") && said.contains("its pod has no node"), "{said}");
+    assert_eq!(left_over(&world.a), "");
+}
