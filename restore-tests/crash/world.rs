@@ -187,7 +187,7 @@ impl World {
         let (config, store) = (self.config(), self.store("repository"));
         let id = RepoFile::load(&*store).await.unwrap().unwrap().repository;
         let trusts = TrustChain::load(&*store, &id, &config.trust_root.as_deref().unwrap().parse().unwrap()).await.unwrap();
-        Repo { config, location: PRIMARY.to_owned(), store, id, trusts: Arc::new(trusts) }
+        Repo { config, configured: std::collections::BTreeMap::new(), location: PRIMARY.to_owned(), store, id, trusts: Arc::new(trusts) }
     }
 
     pub fn capture(&self) -> CaptureFile {
@@ -252,7 +252,7 @@ impl World {
     /// Goes on with a restore that was interrupted.
     pub async fn resume(&self, policy: &str, known: KnownRun, number: EntryNumber, stores: &Stores) -> Result<RestoreEnd, OrchestratorError> {
         let opened = self.open(policy, number, &stores.data).await;
-        resume_restore(known, self.tools(opened, stores), &context(0)).await
+        resume_restore(known, self.tools(opened, stores), None, &context(0)).await
     }
 
     fn tools(&self, point: OpenedPoint, stores: &Stores) -> RestoreTools {

@@ -3,7 +3,7 @@
 mod balance;
 mod engine;
 mod equal;
-mod faults;
+pub mod faults;
 mod planted;
 mod rights;
 mod room;

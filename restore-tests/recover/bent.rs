@@ -29,9 +29,9 @@ fn a_failing_step_stops_what_needs_it_alone_and_is_shown_with_the_orders_that_be
     assert!(world.site.run(&["runs", "show", &run], 0).contains("NEEDS A PERSON"));
     // Nothing is mended: it fails again. Then it is.
     world.order(&["retry", "fragile"], 0);
-    super::until(world.site.path("tries"), "tried\ntried\n");
-    fs::write(world.site.path("mended"), "").unwrap();
     assert!(running.reaches(|said| said.iter().filter(|line| line.contains("NEEDS A PERSON")).count() == 2));
+    assert_eq!(world.text("tries"), "tried\ntried\n");
+    fs::write(world.site.path("mended"), "").unwrap();
     world.order(&["retry", "fragile"], 0);
     let (envelope, _) = running.end(0);
     assert_eq!(step(&envelope, "fragile")["attempts"], 3);

@@ -142,3 +142,44 @@ fn a_recovery_that_died_before_its_claim_claims_when_it_goes_on_or_is_told_that_
     assert!(other.says("ASKS: Go?"));
     assert!(world.site.run(&["runs", "resume", &run], 1).contains("recovers single already"));
 }
+
+#[test]
+fn fences_and_switches_killed_inside_go_on_and_do_nothing_twice() {
+    let world = World::new(1000);
+    let slow = |name: &str| {
+        let run = format!("echo {name} >> \"$0/begun\"; while ! test -e \"$0/go-{name}\"; do sleep 0.05; done; echo {name} >> \"$0/done\"");
+        let check = format!("check: [grep, -q, {name}, \"${{dir}}/done\"]");
+        format!("command: {{ run: [sh, -c, '{run}', \"${{dir}}\"], {check}, undo: [rm, \"${{dir}}/done\"] }}")
+    };
+    let proof = |name: &str| format!("proof: {{ command: {{ run: [test, -e, \"${{dir}}/proof-{name}\"] }}, until: 5m }}");
+    let fence = format!("id: fence\nneeds: []\nbudget: 1s\nfence: {{ {}, {} }}", slow("fence"), proof("fence"));
+    let attested = "id: attested\nneeds: [fence]\nbudget: 1s\nfence: { attest: { question: \"Is it off?\" } }";
+    let switch = format!("id: switch\nneeds: [attested]\nbudget: 1s\nswitch: {{ {}, {} }}", slow("switch"), proof("switch"));
+    world.book("", &[&fence, attested, &switch]);
+    let mut running = world.start(&[]);
+    for name in ["fence", "switch"] {
+        // In its command.
+        until(world.site.path("begun"), name);
+        running.kill();
+        running = world.resume(&[]);
+        until(world.site.path("begun"), &format!("{name}\n{name}\n"));
+        fs::write(world.site.path(&format!("go-{name}")), "").unwrap();
+        until(world.site.path("done"), name);
+        // In its proof.
+        running.kill();
+        running = world.resume(&[]);
+        let begins = |line: &String| line.contains("step-started") && line.contains(&format!("\"{name}\""));
+        assert!(running.reaches(|said| said.iter().any(begins)), "{}", running.said());
+        fs::write(world.site.path(&format!("proof-{name}")), "").unwrap();
+        if name == "fence" {
+            // While it asks.
+            assert!(running.says("ASKS: Is it off?"), "{}", running.said());
+            running.kill();
+            running = world.resume(&[]);
+            assert!(running.says("ASKS: Is it off?"), "{}", running.said());
+            world.order(&["approve", "attested"], 0);
+        }
+    }
+    running.end(0);
+    assert_eq!((world.text("begun").as_str(), world.text("done").as_str()), ("fence\nfence\nswitch\nswitch\n", "fence\nswitch\n"));
+}

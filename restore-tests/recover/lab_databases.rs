@@ -196,9 +196,10 @@ fn a_lost_region_is_rebuilt_by_the_shipped_runbook() {
     let member = |name: &str| report["members"].as_array().unwrap().iter().find(|member| member["name"] == name).unwrap().clone();
     assert_eq!(member("folder")["equal"], true);
     assert!(member("database")["rpo_seconds"].is_u64());
-    // Its own record has the recovery, and its first point, which is good.
+    // It goes on with the policy: its own record has the recovery, and the first point of the next generation, which is good.
     assert!(b.site.run(&["record", "show", "production"], 0).contains("lab-databases succeeded"));
-    assert!(b.site.run(&["points", "list", "production"], 0).contains("production@ne/1:"));
+    assert!(b.site.run(&["points", "list", "production"], 0).contains("production@ne/2:"));
+    assert!(b.site.run(&["record", "show", "production"], 0).contains("continues production@we/1"));
     b.site.run(&["record", "check"], 0);
     b.psql("delete from orders");
     b.site.run(&["restore", "production", "database", "--in-place", "database", "--quiet"], 0);

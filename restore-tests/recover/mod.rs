@@ -5,6 +5,8 @@ mod killed;
 mod kubernetes;
 mod lab_databases;
 mod refused;
+mod taken;
+mod watched;
 
 use std::{
     fs,
@@ -135,12 +137,21 @@ pub struct Watched {
 impl Watched {
     /// Begins what these arguments say.
     pub fn start(site: &Site, arguments: &[&str]) -> Watched {
-        let arguments = [&["--output", "json"][..], arguments].concat();
-        let mut child = site.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Watched::of(site.command(&[&["--output", "json"][..], arguments].concat()))
+    }
+
+    /// Begins a command that says events on its standard error.
+    pub fn of(mut command: Command) -> Watched {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let (heard, stderr) = (Arc::clone(&said), BufReader::new(child.stderr.take().unwrap()));
         let listener = std::thread::spawn(move || stderr.lines().for_each(|line| heard.lock().unwrap().push(line.unwrap())));
         Watched { child, said, listener: Some(listener) }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
     }
 
     /// Everything that it has said so far.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
+use super::{CliError, ExitCode, Globals, Report, output::table, promote, repo::Repo};
 use crate::{
     config::PRIMARY,
     model::{MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp},
@@ -48,13 +48,23 @@ pub async fn run(args: BackupArgs, globals: &Globals) -> Result<Report, CliError
     Ok(report(&lineage, end, closed))
 }
 
-/// Makes a complete point of a policy, or finds the one that was begun after `since` by an earlier process of the same recovery.
+/// Makes a complete point of a policy, or finds the one that was begun after `since` by an earlier process of the same recovery. Where another
+/// site's lineage is continued, this site is promoted first.
 ///
 /// # Errors
-/// Those of [`run`], in one line. What members came to is in the outcome.
-pub(super) async fn protect(policy: PolicyName, since: Timestamp, globals: &Globals) -> Result<(Option<RecoveryPointId>, Outcome), Problem> {
+/// Those of [`run`] and of a promotion, in one line. What members came to is in the outcome.
+pub(super) async fn protect(
+    policy: PolicyName,
+    since: Timestamp,
+    promotion: Option<promote::Decision>,
+    globals: &Globals,
+) -> Result<(Option<RecoveryPointId>, Outcome), Problem> {
     let (subject, ctx) = (policy.to_string(), globals.context());
     let made = async {
+        if let Some(decision) = promotion {
+            let repo = Repo::open(globals, PRIMARY).await?;
+            promote::promote(&repo, &repo.operator()?, &decision).await?;
+        }
         let repo = Repo::open(globals, PRIMARY).await?;
         let request = request(&repo, &BackupArgs { policy, members: Vec::new(), dry_run: false }).await?;
         let lineage = request.lineage.clone();
@@ -81,6 +91,9 @@ pub(super) async fn protect(policy: PolicyName, since: Timestamp, globals: &Glob
 
 async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliError> {
     let lineage = repo.lineage(args.policy.as_str())?;
+    if let Some((child, promotion)) = promote::successor(&repo.config, &lineage).await {
+        return Err(promote::promoted(&lineage, &child, &promotion));
+    }
     let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy");
     if let Some(stranger) = args.members.iter().find(|name| !policy.members.contains_key(*name)) {
         let known: Vec<String> = policy.members.keys().map(ToString::to_string).collect();

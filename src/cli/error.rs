@@ -139,7 +139,9 @@ impl From<OrchestratorError> for CliError {
         let (exit, kind) = match error {
             OrchestratorError::Repository(error) => return error.into(),
             OrchestratorError::Restore(error) => return error.into(),
-            OrchestratorError::LostRun { .. } => (ExitCode::Failed, "lost-run"),
+            OrchestratorError::LostRun { .. } | OrchestratorError::TakenOver { .. } | OrchestratorError::LeaseLost { .. } => {
+                (ExitCode::Failed, "lost-run")
+            }
             OrchestratorError::NoRun { .. } => (ExitCode::Usage, "not-found"),
             OrchestratorError::Busy { .. } | OrchestratorError::Underway { .. } => (ExitCode::Failed, "busy"),
             OrchestratorError::Ended { .. } => (ExitCode::Usage, "ended"),

@@ -230,7 +230,7 @@ pub(super) async fn prove(repo: &Repo) -> Result<Vec<Lineage>, CliError> {
     let mut proved = Vec::new();
     let operator = repo.operator()?;
     let unlocked = vault::prove(&*repo.store, &repo.trusts, &id, &operator.identities).await?;
-    for lineage in repo.lineages() {
+    for lineage in repo.written() {
         let mut record = repo.record_to_write(&lineage).await?;
         if record.state().proven_vaults.get(&id) != Some(&unlocked.wrapping) {
             let proof = Proof { of: Proven::Vault { vault: id.clone(), wrapping: unlocked.wrapping } };

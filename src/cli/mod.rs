@@ -1,6 +1,7 @@
 //! The outside: commands, options, output, exit codes. One file per command; a command asks the layers below and reports.
 
 pub mod backup;
+mod chart;
 pub mod completions;
 pub mod config;
 pub mod copy;
@@ -12,12 +13,14 @@ pub mod expire;
 pub mod globals;
 pub mod init;
 pub mod keys;
+pub mod kit;
 pub mod man;
 mod mirrors;
 mod observe;
 pub mod output;
 mod page;
 pub mod points;
+pub mod promote;
 pub mod prune;
 pub mod record;
 pub mod recover;
@@ -75,6 +78,8 @@ pub enum Command {
     Copy(copy::CopyArgs),
     Restore(restore::RestoreArgs),
     Recover(recover::RecoverArgs),
+    Promote(promote::PromoteArgs),
+    Kit(kit::KitArgs),
     Runbook(runbook::RunbookArgs),
     Runs(runs::RunsArgs),
     Daemon(daemon::DaemonArgs),
@@ -136,6 +141,8 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Backup(args) => backup::run(args, globals).await,
         Command::Restore(args) => restore::run(args, globals).await,
         Command::Recover(args) => recover::run(args, globals).await,
+        Command::Promote(args) => promote::run(args, globals).await,
+        Command::Kit(args) => kit::run(args, globals).await,
         Command::Runbook(args) => runbook::run(args, globals).await,
         Command::Runs(args) => runs::run(args, globals).await,
         Command::Daemon(args) => daemon::run(args, globals).await,

@@ -117,6 +117,9 @@ fn summary(body: &Body) -> String {
             let service = recovery.service_green.map_or("never".to_owned(), |green| Seconds::between(recovery.declared, green).to_string());
             format!("{} {:?}, service after {service}, {} deviations", recovery.runbook, recovery.outcome, recovery.deviations).to_lowercase()
         }
+        Body::Promotion(promotion) => {
+            format!("continues {} after {}, by {}: {}", promotion.parent.lineage, promotion.parent.number.0, promotion.by, promotion.reason)
+        }
         Body::Restore(restore) => {
             let names = |accepted: &Accepted| accepted.missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let accepted = restore.accepted.as_ref().map(|accepted| format!("; {} accepts that {} may be missing", accepted.by, names(accepted)));

@@ -15,7 +15,7 @@ mod page;
 
 use self::facts::Facts;
 use super::{
-    CliError, ExitCode, Globals, Report, backup,
+    CliError, ExitCode, Globals, Report, backup, promote,
     repo::Repo,
     restore::{self, Choice, Wanted, find},
     runbook::{self, refused},
@@ -24,6 +24,7 @@ use crate::{
     config::{Config, PRIMARY, parse_duration},
     model::{Context, Event, Lineage, Outcome, PolicyName, RunId, Timestamp},
     orchestrator::{
+        execute::Taking,
         journal,
         order::Desk,
         recovery::{self, RecoveryEnd, SecretsKey, Tools, foresee::foresee, timeline},
@@ -118,7 +119,8 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     let plan = book.plan(facts).map_err(|problems| refused(&book.name, problems))?;
     let operator = chosen.repo.operator()?;
     let desk = desk(&chosen.repo, &operator, args.manner.patience).await?;
-    let tools = tools(&chosen, &operator, now, args.manner.patience, globals, &ctx).await?;
+    let begun = Begun { run: plan.run.clone(), declared: now };
+    let tools = tools(&chosen, &operator, begun, args.manner.patience, globals, &ctx).await?;
     let objections = match &tools.point {
         Some(point) => foresee(&plan, point, &config, &ctx).await?,
         None => Vec::new(),
@@ -136,8 +138,8 @@ pub async fn run(args: RecoverArgs, globals: &Globals) -> Result<Report, CliErro
     finish(&chosen, &operator, &desk, end, &args.manner).await
 }
 
-/// Goes on with a recovery whose process is gone.
-pub(super) async fn resume(known: KnownRun, repo: Repo, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
+/// Goes on with a recovery whose process is gone, or that is taken over.
+pub(super) async fn resume(known: KnownRun, repo: Repo, taking: Option<Taking>, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
     let operator = repo.operator()?;
     let desk = desk(&repo, &operator, manner.patience).await?;
     let frame = known.state.plan.recovery.as_ref().expect("it was asked for");
@@ -150,8 +152,9 @@ pub(super) async fn resume(known: KnownRun, repo: Repo, manner: &Manner, globals
         }
     };
     let ctx = globals.context();
-    let tools = tools(&chosen, &operator, declared, manner.patience, globals, &ctx).await?;
-    let end = recovery::resume(known, tools, &desk, &ctx).await?;
+    let begun = Begun { run: known.run.clone(), declared };
+    let tools = tools(&chosen, &operator, begun, manner.patience, globals, &ctx).await?;
+    let end = recovery::resume(known, tools, taking, &desk, &ctx).await?;
     finish(&chosen, &operator, &desk, end, manner).await
 }
 
@@ -181,10 +184,25 @@ pub(super) async fn desk(repo: &Repo, operator: &OperatorFile, patience: Duratio
     Ok(Desk { store, key: runs::operator_key(&operator.signing_key), patience })
 }
 
+/// Which run, and since when.
+struct Begun {
+    run: RunId,
+    declared: Timestamp,
+}
+
+/// What the protection of the recovered policy decides, when its point is another site's: that this site goes on with it.
+async fn promotion(chosen: &Chosen, operator: &OperatorFile, run: RunId) -> Result<Option<promote::Decision>, CliError> {
+    let lineage = chosen.point.as_ref().map(|(point, _)| &point.id.lineage);
+    let Some(parent) = lineage.filter(|lineage| lineage.site != chosen.repo.config.site) else { return Ok(None) };
+    let head = promote::head(&chosen.repo, parent).await?;
+    let (by, reason) = (operator.name.clone(), format!("recovery {run}"));
+    Ok(Some(promote::Decision { policy: parent.policy.clone(), parent: head, run: Some(run), by, reason }))
+}
+
 async fn tools(
     chosen: &Chosen,
     operator: &OperatorFile,
-    since: Timestamp,
+    begun: Begun,
     patience: Duration,
     globals: &Globals,
     ctx: &Context,
@@ -194,9 +212,11 @@ async fn tools(
         None => None,
     };
     let globals = Globals { observer: Some(Arc::clone(&ctx.observer)), ..globals.clone() };
-    let protect = move |policy| -> futures::future::LocalBoxFuture<'static, _> {
-        let globals = globals.clone();
-        Box::pin(async move { backup::protect(policy, since, &globals).await })
+    let since = begun.declared;
+    let decision = promotion(chosen, operator, begun.run).await?;
+    let protect = move |policy, cancel| -> futures::future::LocalBoxFuture<'static, _> {
+        let (globals, decision) = (Globals { cancel, ..globals.clone() }, decision.clone().filter(|decision| decision.policy == policy));
+        Box::pin(async move { backup::protect(policy, since, decision, &globals).await })
     };
     let secrets = SecretsKey::of(&operator.signing_key);
     Ok(Tools { config: chosen.repo.config.clone(), point, secrets, patience, protect: Box::new(protect) })

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     model::{Clock, Lineage, SystemClock},
     repository::{
+        RepositoryError,
         keys::{IdentityFile, OperatorFile, PublicKey},
         record::{Appended, Body, Record, Writer, append},
         trust::Role,
@@ -86,10 +87,19 @@ impl Repo {
     /// # Errors
     /// The entry would be void, or the store's.
     pub async fn decide(&self, record: &mut Record, operator: &OperatorFile, body: Body) -> Result<Appended, CliError> {
+        Ok(self.decide_as(record, operator, body).await?)
+    }
+
+    /// The same for those who look at why not.
+    ///
+    /// # Errors
+    /// See [`Repo::decide`].
+    pub async fn decide_as(&self, record: &mut Record, operator: &OperatorFile, body: Body) -> Result<Appended, RepositoryError> {
         let clock: &dyn Clock = &SystemClock;
         let writer = Writer { store: &*self.store, key: &operator.signing_key, clock, retain_until: None };
         let appended = append(&writer, record, body).await?;
-        self.remember(record)?;
+        let place = self.config.locations[&self.location].url.to_string();
+        Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?;
         Ok(appended)
     }
 

@@ -96,7 +96,8 @@ pub(super) fn refused(runbook: &str, problems: Vec<Problem>) -> CliError {
     CliError { problems, ..wrong }
 }
 
-fn text(path: &Path) -> Result<String, CliError> {
+/// The text of a runbook, as far as it has the size of one.
+pub(super) fn text(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let file = File::open(path).map_err(|error| CliError::file("reading", path, &error))?;
     file.take(SIZE_MAX + 1).read_to_string(&mut text).map_err(|error| CliError::file("reading", path, &error))?;

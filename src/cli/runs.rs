@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 mod orders;
+mod watch;
 
+pub(super) use self::orders::words;
 use self::orders::{OfStep, Word, give};
 use super::{
     CliError, ExitCode, Globals, Report, backup,
@@ -18,9 +20,10 @@ use crate::{
     model::{Action, RunId},
     orchestrator::{
         OrchestratorError,
+        execute::Taking,
         order::Bend,
         process::Life,
-        recovery::screen,
+        recovery::{screen, takeover},
         restore::{check_free, resume_restore},
         runs::{self, KnownRun},
         state::StepState,
@@ -51,11 +54,39 @@ pub enum RunsCommand {
         /// The run
         run: RunId,
     },
+    /// Watch a recovery or any other run from elsewhere until it ends: its clock, what begins and ends, who is asked
+    #[command(
+        after_long_help = "Ends with the status of the run. Interrupting it changes nothing.\n\nExample:\n  hourglass runs watch 20261121T120000Z-0123abcd"
+    )]
+    Watch {
+        /// The run
+        run: RunId,
+    },
     /// Go on with a run that was interrupted
     #[command(after_long_help = "Example:\n  hourglass runs resume 20261121T120000Z-0123abcd")]
     Resume {
         /// The run
         run: RunId,
+        /// How a recovery waits and reports
+        #[command(flatten)]
+        manner: Manner,
+    },
+    /// Go on with a recovery or restore whose process may not be gone: of another machine, or one that hangs
+    #[command(
+        after_long_help = "It is taken over at once when its process is gone from this machine, or when --stopped says that a person has made sure. Otherwise it is \
+        watched: once nothing was journalled for longer than its process may act, it is taken over. A process that wakes up afterwards acts no more, \
+        says who has the run, and ends with status 1.\n\n\
+        Example:\n  hourglass runs takeover 20261121T120000Z-0123abcd --who Berta --reason \"the bastion is lost\""
+    )]
+    Takeover {
+        /// The run
+        run: RunId,
+        /// Who and why
+        #[command(flatten)]
+        word: Word,
+        /// I have made sure that the other process, and what it started, is stopped
+        #[arg(long)]
+        stopped: bool,
         /// How a recovery waits and reports
         #[command(flatten)]
         manner: Manner,
@@ -110,7 +141,9 @@ pub async fn run(args: RunsArgs, globals: &Globals) -> Result<Report, CliError> 
     match args.command {
         RunsCommand::List => list(globals).await,
         RunsCommand::Show { run } => show(&run, globals).await,
-        RunsCommand::Resume { run, manner } => resume(run, &manner, globals).await,
+        RunsCommand::Watch { run } => watch::watch(run, globals).await,
+        RunsCommand::Resume { run, manner } => resume(run, None, &manner, globals).await,
+        RunsCommand::Takeover { run, word, stopped, manner } => takeover(run, word, stopped, &manner, globals).await,
         RunsCommand::Abort { run, reason, who, undo } => abort(&run, reason, who, undo, globals).await,
         RunsCommand::Retry(OfStep { run, step, word }) => give(&run, Bend::Retry { step }, word, globals).await,
         RunsCommand::Skip(OfStep { run, step, word }) => give(&run, Bend::Skip { step }, word, globals).await,
@@ -187,11 +220,13 @@ async fn show(run: &RunId, globals: &Globals) -> Result<Report, CliError> {
 }
 
 /// A backup is not resumed as such: a new run goes on with what the old one stored, so that all members are captured together.
-async fn resume(run: RunId, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
+async fn resume(run: RunId, taking: Option<Taking>, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
     let (repo, known) = known(&run, globals).await?;
-    check_free(&known)?;
+    if taking.is_none() {
+        check_free(&known)?;
+    }
     if known.state.plan.recovery.is_some() {
-        return recover::resume(known, repo, manner, globals).await;
+        return recover::resume(known, repo, taking, manner, globals).await;
     }
     let point = known.state.plan.steps.iter().find_map(|step| match &step.action {
         Action::Restore { point, .. } => Some(point.clone()),
@@ -213,8 +248,21 @@ async fn resume(run: RunId, manner: &Manner, globals: &Globals) -> Result<Report
     let opened = restore::open(&repo, name.clone(), manifest, &operator, &ctx).await?;
     let tools = restore::tools(&repo.config, opened, &operator, storage::open(&repo.config.control).await?);
     let began = known.began;
-    let end = resume_restore(known, tools, &ctx).await?;
+    let end = resume_restore(known, tools, taking, &ctx).await?;
     restore::finish(&repo.config, &operator, name, began, end, &ctx).await
+}
+
+/// Waits until the run may be taken, then goes on with it.
+async fn takeover(run: RunId, word: Word, stopped: bool, manner: &Manner, globals: &Globals) -> Result<Report, CliError> {
+    let (repo, known) = known(&run, globals).await?;
+    let restores = known.state.plan.steps.iter().any(|step| matches!(step.action, Action::Restore { .. }));
+    if !restores && known.state.plan.recovery.is_none() {
+        return Err(CliError::usage(format!("run {run} is a backup: a new one goes on with what it stored")).hint("`hourglass backup` begins one"));
+    }
+    let desk = recover::desk(&repo, &repo.operator()?, manner.patience).await?;
+    let (ground, after) = takeover::ground(&known, stopped, &desk, &globals.context()).await?;
+    let Word { who: by, reason } = word;
+    resume(run, Some(Taking { by, reason, ground, after }), manner, globals).await
 }
 
 /// A recovery that runs, or that is to be undone, is told to end by an order; any other run has to be gone.

@@ -98,7 +98,7 @@ async fn place(repo: &Repo, lineage: &Lineage) -> Result<Place, CliError> {
 async fn list(globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
     let (mut rows, mut data) = (Vec::new(), Vec::new());
-    for lineage in repo.lineages() {
+    for lineage in repo.written() {
         let rules = Rules::new(lineage.clone(), &repo.config.policies[&lineage.policy]);
         let ledger = Ledger::open(place(&repo, &lineage).await?).await?;
         let balance = ledger.balance();

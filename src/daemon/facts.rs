@@ -35,7 +35,7 @@ impl Reader {
         let repo = Repo::connect(config.clone(), PRIMARY).await?;
         let (control, keys) = (storage::open(&config.control).await?, repo.capture_file()?);
         let mut facts = Vec::new();
-        for lineage in repo.lineages() {
+        for lineage in repo.written() {
             let policy = &config.policies[&lineage.policy];
             let place = Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() };
             facts.push(PolicyFacts {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, PRIMARY, Policy},
-    model::{Context, Lineage, RunId, Timestamp, outcome::advise},
+    model::{Context, Lineage, PolicyName, RunId, Timestamp, outcome::advise},
     orchestrator::{process::Process, repo::Repo, runs},
     repository::record::{Body, Writer, append},
     storage::{self, Fence, Fenced, ObjectStore},
@@ -66,10 +66,12 @@ impl Keeper {
     ///
     /// # Errors
     /// The repository or the control store does not answer; another daemon leads.
-    pub async fn take(shared: Shared, lineage: Lineage) -> Result<Option<Keeper>, DaemonError> {
-        let log = shared.log.of(&lineage.policy);
+    pub async fn take(shared: Shared, policy: PolicyName) -> Result<Option<Keeper>, DaemonError> {
+        let log = shared.log.of(&policy);
         let config = shared.configs.borrow().clone();
         let repo = open(&config, &shared.fence).await?;
+        // Since a promotion it is another generation than the configuration says.
+        let Some(lineage) = repo.config.lineage(&policy) else { return Ok(None) };
         let store = storage::open(&config.control).await?;
         let control: Arc<dyn ObjectStore> = Arc::new(Fenced::new(store, Arc::clone(&shared.fence)));
         let key = ledger::key(&repo.capture_file()?, &lineage);
@@ -96,8 +98,9 @@ impl Keeper {
         loop {
             let draining = self.shared.ctx.cancel.is_draining();
             let config = configs.borrow_and_update().clone();
-            let policy = config.policies.get(&self.lineage.policy).filter(|policy| policy.generation == self.lineage.generation).cloned();
             self.reopen(&config).await;
+            let policies = &self.repo.config.policies;
+            let policy = policies.get(&self.lineage.policy).filter(|policy| policy.generation == self.lineage.generation).cloned();
             self.orders().await?;
             let retired = policy.is_none() && self.ledger.balance().watched.as_ref().is_none_or(|watched| watched.schedule.is_none());
             if (draining || retired) && self.ledger.balance().open.as_ref().is_none_or(|open| open.run.is_none()) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, PRIMARY},
-    model::{Context, Lineage, outcome::advise},
+    model::{Context, PolicyName, outcome::advise},
     orchestrator::repo::Repo,
     storage::{self, Fence},
 };
@@ -105,7 +105,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
 
 /// Keeps all schedules until the lease is lost or the daemon is to stop and every run is at a safe point.
 async fn lead(shared: Shared) {
-    let mut keepers: BTreeMap<Lineage, Aborting> = BTreeMap::new();
+    let mut keepers: BTreeMap<PolicyName, Aborting> = BTreeMap::new();
     let mut configs = shared.configs.clone();
     loop {
         let config = configs.borrow_and_update().clone();
@@ -113,9 +113,9 @@ async fn lead(shared: Shared) {
         if shared.ctx.cancel.is_draining() && keepers.is_empty() {
             return;
         }
-        for lineage in config.policies.keys().filter_map(|policy| config.lineage(policy)) {
-            if !shared.ctx.cancel.is_draining() && !keepers.contains_key(&lineage) {
-                keepers.insert(lineage.clone(), Aborting(tokio::spawn(keep(shared.clone(), lineage))));
+        for policy in config.policies.keys() {
+            if !shared.ctx.cancel.is_draining() && !keepers.contains_key(policy) {
+                keepers.insert(policy.clone(), Aborting(tokio::spawn(keep(shared.clone(), policy.clone()))));
             }
         }
         tokio::select! {
@@ -137,11 +137,11 @@ impl Drop for Aborting {
 }
 
 /// Keeps one schedule, again and again where something fails.
-async fn keep(shared: Shared, lineage: Lineage) {
-    let log = shared.log.of(&lineage.policy);
+async fn keep(shared: Shared, policy: PolicyName) {
+    let log = shared.log.of(&policy);
     let cancel = shared.ctx.cancel.clone();
     let kept = async {
-        match Keeper::take(shared, lineage).await? {
+        match Keeper::take(shared, policy).await? {
             Some(keeper) => keeper.keep().await.map(|()| Duration::ZERO),
             None => Ok(FOREIGN),
         }

@@ -13,7 +13,7 @@ pub mod secret;
 pub mod units;
 
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
-pub use context::{Cancel, Context, Limits};
+pub use context::{Cancel, Context, Lease, Limits};
 pub use digest::{ChunkId, Sha256};
 pub use event::{Event, Observer, Quiet};
 pub use ids::{

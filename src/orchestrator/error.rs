@@ -15,6 +15,28 @@ pub enum OrchestratorError {
         /// Which.
         run: RunId,
     },
+    /// Another process goes on with it, and this one has ended what it had begun.
+    #[error("process {pid} of {machine} goes on with run {run}{why}; this one has stopped what it was doing")]
+    TakenOver {
+        /// Which.
+        run: RunId,
+        /// Whose it is now.
+        pid: u32,
+        /// Where.
+        machine: String,
+        /// By whom and why, if a person decided.
+        why: String,
+    },
+    /// It could not be journalled for too long that this process is at work.
+    #[error(
+        "for more than {seconds} s nothing could be journalled for run {run}, so another process may go on with it; this one has stopped what it was doing"
+    )]
+    LeaseLost {
+        /// Which.
+        run: RunId,
+        /// The length of a lease.
+        seconds: u64,
+    },
     /// The control store failed.
     #[error("cannot reach the journal of run {run}")]
     Journal {
@@ -103,6 +125,12 @@ impl OrchestratorError {
     pub fn hint(&self) -> Option<String> {
         match self {
             OrchestratorError::LostRun { .. } => Some("see who runs it with `hourglass runs show`".to_owned()),
+            OrchestratorError::TakenOver { run, .. } => {
+                Some(format!("`hourglass runs show {run}` shows how far the other one is; nothing is left to do here"))
+            }
+            OrchestratorError::LeaseLost { run, .. } => {
+                Some(format!("see that this machine runs and reaches the control store, then `hourglass runs resume {run}` goes on"))
+            }
             OrchestratorError::Journal { source, .. } => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Control(source) => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Repository(error) => error.hint().map(|hint| hint.to_string()),
@@ -113,7 +141,9 @@ impl OrchestratorError {
             OrchestratorError::TornDown => None,
             OrchestratorError::Illegal(_) => Some("the control store was written to by something else; begin a new run".to_owned()),
             OrchestratorError::NoRun { .. } => Some("`hourglass runs list` shows the runs that there are".to_owned()),
-            OrchestratorError::Busy { .. } => Some("wait for it, or end that process; it is taken over once it is gone".to_owned()),
+            OrchestratorError::Busy { .. } => {
+                Some("wait for it, or end that process; `hourglass runs takeover` goes on for one that cannot be ended".to_owned())
+            }
             OrchestratorError::Underway { run, .. } => Some(format!(
                 "`hourglass runs resume {run}` goes on with it once its process is gone, `hourglass runs abort {run} --reason TEXT` gives it up"
             )),

@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{
+    StreamExt,
+    future::{Join, Ready, join, ready},
+    stream::FuturesUnordered,
+};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use super::{
@@ -20,7 +24,12 @@ use super::{
     recovery::screen,
     state::{JournalEvent, RunState, StepState},
 };
-use crate::model::{Action, Context, Event, Outcome, Plan, Problem, Step, StepId, outcome::advise};
+use crate::model::{Action, Context, Event, Lease, Outcome, Plan, Problem, Step, StepId, outcome::advise};
+
+mod lease;
+
+use lease::GIVE_UP;
+pub use lease::{LEASE, Taking};
 
 /// Steps that run at the same time at most.
 const PARALLEL_MAX: usize = 4;
@@ -29,12 +38,17 @@ pub const BENDABLE_PARALLEL_MAX: usize = 16;
 /// How often a recovery tells how late it is.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Steps that are being done.
+type Doing<Fut> = FuturesUnordered<Join<Ready<StepId>, Fut>>;
+
 /// A run that goes on: its state and the journal that it is told to.
 #[derive(Debug)]
 pub struct Run {
     state: Mutex<RunState>,
     /// Held while something is written, so by a task of its own only: see [`Run::record`].
     journal: AsyncMutex<Journal>,
+    /// Of a run that another process may take over.
+    lease: Option<Lease>,
     place: Place,
     ctx: Context,
 }
@@ -46,21 +60,29 @@ impl Run {
     /// When the journal cannot be written.
     pub async fn begin(plan: Plan, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
+        let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;
-        let (place, state) = (journal.place(), Mutex::new(RunState::begin(event)?));
-        Ok(Arc::new(Run { state, journal: AsyncMutex::new(journal), place, ctx: ctx.clone() }))
+        Ok(Run::with(RunState::begin(event)?, journal, lease, ctx))
     }
 
     /// Journals that this process goes on with a run.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn resume(state: RunState, mut journal: Journal, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
-        let event = JournalEvent::Resumed { process: Process::current() };
+    pub async fn resume(state: RunState, mut journal: Journal, taking: Option<Taking>, ctx: &Context) -> Result<Arc<Run>, OrchestratorError> {
+        let process = Process::current();
+        let event = match taking {
+            None => JournalEvent::Resumed { process },
+            Some(Taking { by, reason, ground, .. }) => JournalEvent::TakenOver { process, by, reason, ground },
+        };
+        let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;
-        let state = state.next(event)?;
-        let place = journal.place();
-        Ok(Arc::new(Run { state: Mutex::new(state), journal: AsyncMutex::new(journal), place, ctx: ctx.clone() }))
+        Ok(Run::with(state.next(event)?, journal, lease, ctx))
+    }
+
+    /// What its steps are given: cancelled too when another process has the run.
+    pub fn context(&self) -> &Context {
+        &self.ctx
     }
 
     /// Whether a restore step has journalled that its target may be written to. To be asked before it begins: then it was an earlier process.
@@ -107,7 +129,16 @@ impl Run {
         let recording = tokio::spawn(async move {
             let mut journal = run.journal.lock().await;
             run.state().allows(&event)?;
-            journal.append(event.clone(), run.ctx.clock.now()).await?;
+            let asked = Instant::now();
+            if let Err(error) = journal.append(event.clone(), run.ctx.clock.now()).await {
+                if matches!(error, OrchestratorError::LostRun { .. }) {
+                    run.lose();
+                }
+                return Err(error);
+            }
+            if let Some(lease) = &run.lease {
+                lease.renew(asked);
+            }
             Ok(run.state().advance(event)?)
         });
         recording.await.map_err(|_| OrchestratorError::TornDown)?
@@ -147,6 +178,28 @@ impl Run {
         F: Fn(Arc<Run>, Step) -> Fut,
         Fut: Future<Output = StepEnd>,
     {
+        let mut running = FuturesUnordered::new();
+        let ended = tokio::select! {
+            ended = self.pursue(perform, desk, &mut running) => ended,
+            () = self.lost() => Err(OrchestratorError::LostRun { run: self.snapshot().plan.run }),
+        };
+        let is_lost = self.lease.as_ref().is_some_and(|lease| lease.left().is_none()) && self.state().ended.is_none();
+        let error = match ended {
+            Err(error) if self.lease.is_some() => error,
+            Ok(_) if is_lost => OrchestratorError::LostRun { run: self.snapshot().plan.run },
+            ended => return ended,
+        };
+        // What steps have started ends before this process does.
+        self.lose();
+        let _late = tokio::time::timeout(GIVE_UP, async { while running.next().await.is_some() {} }).await;
+        Err(if is_lost { self.explain_loss(error).await } else { error })
+    }
+
+    async fn pursue<F, Fut>(self: &Arc<Run>, perform: F, desk: Option<&Desk>, running: &mut Doing<Fut>) -> Result<Outcome, OrchestratorError>
+    where
+        F: Fn(Arc<Run>, Step) -> Fut,
+        Fut: Future<Output = StepEnd>,
+    {
         let plan = self.snapshot().plan;
         self.ctx.observer.event(&Event::RunStarted { run: plan.run.clone(), what: plan.what.clone(), steps: plan.steps.len() });
         let most = if desk.is_some() { BENDABLE_PARALLEL_MAX } else { PARALLEL_MAX };
@@ -154,7 +207,6 @@ impl Run {
             Some(desk) => Some(self.open_desk(desk).await?),
             None => None,
         };
-        let mut running = FuturesUnordered::new();
         let mut begun = BTreeMap::new();
         let mut tick = tokio::time::interval(TICK);
         let mut idle = Instant::now();
@@ -165,7 +217,7 @@ impl Run {
                 self.record(JournalEvent::StepStarted { step: step.id.clone() }).await?;
                 self.ctx.observer.event(&Event::StepStarted { step: step.id.clone(), what: step.what.clone() });
                 let work = perform(Arc::clone(self), step.clone());
-                running.push(async move { (step.id, work.await) });
+                running.push(join(ready(step.id), work));
             }
             if running.is_empty() && desk.is_none_or(|desk| self.is_over() || idle.elapsed() >= desk.patience) {
                 break;

@@ -102,6 +102,22 @@ impl Journal {
         Journal { store, run, key, next: tail.records.len() as u64 + 1 }
     }
 
+    /// Whether somebody has written this number.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn has(store: &dyn ObjectStore, run: &RunId, number: u64) -> Result<bool, OrchestratorError> {
+        Ok(store.head(&layout::journal(run, number)).await.map_err(OrchestratorError::journal(run))?.is_some())
+    }
+
+    /// All that it says now, whoever wrote it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(&self) -> Result<JournalTail, OrchestratorError> {
+        read(self.store.as_ref(), &self.run, &self.key).await
+    }
+
     /// Where parts of the run are told of.
     pub(super) fn place(&self) -> Place {
         Place { store: Arc::clone(&self.store), key: self.key.clone() }
@@ -132,9 +148,17 @@ impl Journal {
 /// # Errors
 /// When the store does not answer.
 pub async fn read(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<JournalTail, OrchestratorError> {
+    read_after(store, run, 0, key).await
+}
+
+/// The same from the record after number `after` on.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn read_after(store: &dyn ObjectStore, run: &RunId, after: u64, key: &MacKey) -> Result<JournalTail, OrchestratorError> {
     let mut tail = JournalTail { records: Vec::new(), broken: None };
     loop {
-        let number = tail.records.len() as u64 + 1;
+        let number = after + tail.records.len() as u64 + 1;
         let bytes = match store.get(&layout::journal(run, number), None).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(tail),

@@ -5,6 +5,7 @@ mod bend;
 mod error;
 pub mod execute;
 pub mod journal;
+pub mod kit;
 pub mod order;
 pub mod output;
 pub mod part;

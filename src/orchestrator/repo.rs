@@ -1,10 +1,10 @@
 //! An opened repository: one location's store, and the trust under the root that the configuration pins.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
     config::{Config, PRIMARY},
-    model::{EntryNumber, InvalidId, Lineage, RepositoryId},
+    model::{EntryNumber, InvalidId, Lineage, PolicyName, RepositoryId},
     repository::{
         RepositoryError,
         keys::{CaptureFile, IdentityFile, PublicKey},
@@ -18,8 +18,10 @@ use crate::{
 /// What most work begins with.
 #[derive(Debug, Clone)]
 pub struct Repo {
-    /// The configuration.
+    /// The configuration; its policies have the generations that this location shows.
     pub config: Config,
+    /// The generations that the configuration says.
+    pub configured: BTreeMap<PolicyName, u32>,
     /// Name of the location.
     pub location: String,
     /// Its store.
@@ -99,12 +101,33 @@ impl Repo {
         let Some(repo) = RepoFile::load(&*store).await? else {
             return Err(RepoError::Nothing { url: place.url.to_string(), is_primary: location == PRIMARY });
         };
-        let trusts = TrustChain::load(&*store, &repo.repository, &root).await?;
-        Ok(Repo { config, location: location.to_owned(), store, id: repo.repository, trusts: Arc::new(trusts) })
+        let trusts = Arc::new(TrustChain::load(&*store, &repo.repository, &root).await?);
+        let (mut config, mut configured) = (config, BTreeMap::new());
+        for (name, policy) in &mut config.policies {
+            configured.insert(name.clone(), policy.generation);
+            let next = |generation| Lineage { policy: name.clone(), site: config.site.clone(), generation };
+            // A record that a promotion begins is the next that this site writes.
+            while let Some(generation) = policy.generation.checked_add(1)
+                && Record::opening(&*store, &trusts, &next(generation)).await?.is_some()
+            {
+                policy.generation = generation;
+            }
+        }
+        Ok(Repo { config, configured, location: location.to_owned(), store, id: repo.repository, trusts })
+    }
+
+    /// The lineages of this site: of each policy the one that it writes, then those that it wrote before promotions.
+    pub fn lineages(&self) -> Vec<Lineage> {
+        let of = |policy: &PolicyName| {
+            let newest = self.config.lineage(policy)?;
+            let first = self.configured.get(policy).copied().unwrap_or(newest.generation);
+            Some((first..=newest.generation).rev().map(move |generation| Lineage { generation, ..newest.clone() }))
+        };
+        self.config.policies.keys().filter_map(of).flatten().collect()
     }
 
     /// The lineages that this site writes, one per policy.
-    pub fn lineages(&self) -> Vec<Lineage> {
+    pub fn written(&self) -> Vec<Lineage> {
         self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
     }
 

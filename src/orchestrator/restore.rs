@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     OrchestratorError,
-    execute::Run,
+    execute::{Run, Taking},
     journal::{Journal, read},
     output::Output,
     perform::{Equipment, perform},
     process::Life,
+    recovery::takeover,
     runs::{self, KnownRun},
     state::StepState,
 };
@@ -53,19 +54,22 @@ pub struct RestoreEnd {
 pub async fn run_restore(plan: Plan, tools: RestoreTools, ctx: &Context) -> Result<RestoreEnd, OrchestratorError> {
     let journal = Journal::create(Arc::clone(&tools.control), plan.run.clone(), tools.key.clone());
     let run = Run::begin(plan, journal, ctx).await?;
-    execute(run, tools, ctx).await
+    execute(run, tools).await
 }
 
-/// Goes on with a restore whose process is gone.
+/// Goes on with a restore whose process is gone, or that is taken over.
 ///
 /// # Errors
 /// When it has ended, or may still be running; else those of [`run_restore`].
-pub async fn resume_restore(known: KnownRun, tools: RestoreTools, ctx: &Context) -> Result<RestoreEnd, OrchestratorError> {
-    check_free(&known)?;
+pub async fn resume_restore(known: KnownRun, tools: RestoreTools, taking: Option<Taking>, ctx: &Context) -> Result<RestoreEnd, OrchestratorError> {
+    if taking.is_none() {
+        check_free(&known)?;
+    }
     let tail = read(tools.control.as_ref(), &known.run, &tools.key).await?;
+    takeover::still(&known, taking.as_ref(), &tail)?;
     let journal = Journal::resume(Arc::clone(&tools.control), known.run.clone(), tools.key.clone(), &tail);
-    let run = Run::resume(known.state, journal, ctx).await?;
-    execute(run, tools, ctx).await
+    let run = Run::resume(known.state, journal, taking, ctx).await?;
+    execute(run, tools).await
 }
 
 /// Whether a run may be taken up by this process.
@@ -83,7 +87,8 @@ pub fn check_free(known: &KnownRun) -> Result<(), OrchestratorError> {
     }
 }
 
-async fn execute(run: Arc<Run>, tools: RestoreTools, ctx: &Context) -> Result<RestoreEnd, OrchestratorError> {
+async fn execute(run: Arc<Run>, tools: RestoreTools) -> Result<RestoreEnd, OrchestratorError> {
+    let ctx = run.context().clone();
     let equipment = Arc::new(Equipment::Restore(Box::new(tools.point), tools.sources));
     let outcome = run.execute(move |run, step| perform(run, step, Arc::clone(&equipment), ctx.clone())).await?;
     let state = run.snapshot();

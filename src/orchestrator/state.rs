@@ -23,6 +23,19 @@ pub enum JournalEvent {
         /// Who runs it now.
         process: Process,
     },
+    /// A process of anywhere goes on with it in place of one that may not be gone.
+    TakenOver {
+        /// Who runs it now.
+        process: Process,
+        /// Who decided.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Why it may be done.
+        ground: Ground,
+    },
+    /// Its process is at work: written when nothing else is.
+    Beat,
     /// A step is about to be done.
     StepStarted {
         /// Which.
@@ -57,6 +70,18 @@ pub enum JournalEvent {
         /// How.
         outcome: Outcome,
     },
+}
+
+/// Why a run may be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ground {
+    /// Its process is gone, as this machine sees.
+    Gone,
+    /// A person says that it is stopped.
+    Said,
+    /// For longer than its lease and its longest effect nothing was journalled.
+    Silent,
 }
 
 /// Where a step is.
@@ -129,9 +154,8 @@ impl RunState {
                 None => Some("the plan has no such step"),
             },
             (JournalEvent::Ordered { order, refused: None }, None) => self.refusal(&order.bend, &order.by),
-            (JournalEvent::Ordered { .. } | JournalEvent::Resumed { .. } | JournalEvent::Checkpoint { .. } | JournalEvent::RunEnded { .. }, None) => {
-                None
-            }
+            (JournalEvent::Ordered { .. } | JournalEvent::Resumed { .. } | JournalEvent::TakenOver { .. } | JournalEvent::Beat, None) => None,
+            (JournalEvent::Checkpoint { .. } | JournalEvent::RunEnded { .. }, None) => None,
         };
         refused.map_or(Ok(()), |why| Err(IllegalEvent { event: format!("{event:?}"), why }))
     }
@@ -153,7 +177,8 @@ impl RunState {
         self.allows(&event)?;
         match event {
             JournalEvent::RunStarted { .. } => {}
-            JournalEvent::Resumed { process } => {
+            JournalEvent::Beat => {}
+            JournalEvent::Resumed { process } | JournalEvent::TakenOver { process, .. } => {
                 self.process = process;
                 // What did not succeed is tried again, unless that could do it twice.
                 for step in self.plan.steps.iter().filter(|step| step.action.is_repeatable()) {

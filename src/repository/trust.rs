@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RepositoryError,
-    fetch::{Found, current, put_signature, read, settle},
+    fetch::{Found, bodies, current, put_signature, read, settle},
     keys::{PublicKey, SigningKey, sign::InvalidSignature, vault::vault_id},
     layout,
     record::{TrustRef, to_line},
 };
 use crate::{
     model::{EntryNumber, Lineage, RepositoryId, Sha256, SiteName, Timestamp, VaultId},
+    pipeline::sha256,
     storage::{ObjectStore, Put, PutOptions, list_all},
 };
 
@@ -264,6 +265,40 @@ impl TrustChain {
         }
         self.objects.push((trust, options.sha256));
         Ok(TrustRef { number, sha256: options.sha256 })
+    }
+
+    /// The stored bytes of all valid objects with their signatures, in order: for whoever keeps them elsewhere.
+    ///
+    /// # Errors
+    /// The store's; a signature is not there any more.
+    pub async fn exported(&self, store: &dyn ObjectStore) -> Result<Vec<(Bytes, String)>, RepositoryError> {
+        let mut found = Vec::new();
+        for (trust, sha256) in self.objects() {
+            let (bytes, key) = (Bytes::from(trust.to_bytes()), layout::trust(trust.number));
+            let signature = layout::trust_signature(sha256);
+            let shown = read(store, &signature).await?;
+            let all = shown.into_iter().chain(bodies(store, &signature).await?);
+            let good = all.map(|text| String::from_utf8_lossy(&text).into_owned()).find(|text| self.root.verify(&key, &bytes, text).is_ok());
+            let missing = || RepositoryError::Missing { key: signature.clone(), store: store.describe() };
+            found.push((bytes, good.ok_or_else(missing)?));
+        }
+        Ok(found)
+    }
+
+    /// The chain of objects and signatures that were kept elsewhere.
+    ///
+    /// # Errors
+    /// One of them is not valid at its place.
+    pub fn of_objects(repository: &RepositoryId, root: &PublicKey, objects: &[(Bytes, String)]) -> Result<TrustChain, RepositoryError> {
+        let mut chain = TrustChain::begin(root.clone());
+        for (number, (bytes, signature)) in (1..).zip(objects) {
+            let trust = chain.judge(repository, bytes, Some(signature)).map_err(|problem| RepositoryError::Trust { number, problem })?;
+            chain.objects.push((trust, sha256(bytes)));
+        }
+        match chain.objects.is_empty() {
+            true => Err(RepositoryError::Trust { number: 1, problem: TrustProblem::Missing }),
+            false => Ok(chain),
+        }
     }
 
     /// Begins the chain of a new repository; the first [`TrustChain::append`] writes number 1.

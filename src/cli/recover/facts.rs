@@ -16,7 +16,7 @@ use crate::{
             RecoveryEnd,
             timeline::{Bar, bars},
         },
-        state::{JournalEvent, RunState, StepState},
+        state::{Ground, JournalEvent, RunState, StepState},
     },
     repository::record::{Body, MemberOutcome, Point, PointRef, Recovery, RecoveryOutcome, RestoredMember},
 };
@@ -42,6 +42,18 @@ pub(super) struct Facts {
     pub orders: Vec<OrderFacts>,
     /// When another process went on.
     pub resumed: Vec<Timestamp>,
+    /// When one took the run from a process that may have been at work.
+    pub takeovers: Vec<Takeover>,
+}
+
+/// A run that was taken over.
+#[derive(Debug, Serialize)]
+pub(super) struct Takeover {
+    pub written: Timestamp,
+    pub machine: String,
+    pub by: String,
+    pub reason: String,
+    pub ground: Ground,
 }
 
 /// Clocks and objectives; times of the service and of everything count from the declaration.
@@ -68,6 +80,8 @@ pub(super) struct Member {
     pub outcome: Option<Outcome>,
     /// All that came back was read again and found equal.
     pub equal: bool,
+    /// Why it is not, if it is not.
+    pub reasons: Vec<Problem>,
     pub bytes: Option<u64>,
     pub items: Option<u64>,
     pub consistent_from: Option<Timestamp>,
@@ -151,6 +165,7 @@ impl Facts {
             steps: state.plan.steps.iter().map(|step| step_facts(state, step, &attempts)).collect(),
             orders: state.orders.iter().map(order).collect(),
             resumed: resumed.collect(),
+            takeovers: records.iter().filter_map(takeover).collect(),
             attempts,
         }
     }
@@ -230,12 +245,23 @@ impl Facts {
 
     /// What is missing or wrong.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        match &self.outcome {
-            Outcome::Succeeded => Vec::new(),
-            Outcome::Incomplete { missing } => missing.clone(),
-            Outcome::Failed { problem } | Outcome::Stuck { problem } => vec![problem.clone()],
-            Outcome::Cancelled { reason } => vec![Problem { subject: "run".to_owned(), what: reason.clone() }],
-        }
+        reasons(&self.outcome)
+    }
+}
+
+fn takeover(record: &JournalRecord) -> Option<Takeover> {
+    let JournalEvent::TakenOver { process, by, reason, ground } = &record.event else { return None };
+    let (machine, by, reason) = (process.machine.clone(), by.clone(), reason.clone());
+    Some(Takeover { written: record.written, machine, by, reason, ground: *ground })
+}
+
+/// What an outcome says is missing or wrong.
+fn reasons(outcome: &Outcome) -> Vec<Problem> {
+    match outcome {
+        Outcome::Succeeded => Vec::new(),
+        Outcome::Incomplete { missing } => missing.clone(),
+        Outcome::Failed { problem } | Outcome::Stuck { problem } => vec![problem.clone()],
+        Outcome::Cancelled { reason } => vec![Problem { subject: "run".to_owned(), what: reason.clone() }],
     }
 }
 
@@ -311,6 +337,7 @@ fn members(state: &RunState, manifest: Option<&Point>, green: &BTreeMap<&StepId,
             name: name.clone(),
             step: step.id.clone(),
             equal: compared && good,
+            reasons: outcome.as_ref().map(reasons).unwrap_or_default(),
             outcome,
             bytes,
             items,

@@ -10,6 +10,9 @@ use crate::{
     model::{ByteCount, Seconds, Timestamp},
 };
 
+/// Reasons of a member that the page shows; all of them stand in the JSON.
+const REASONS_MAX: usize = 5;
+
 /// The page.
 pub(super) fn page(facts: &Facts) -> String {
     let (title, declared) = (escape(&facts.runbook), time(facts.clocks.declared));
@@ -21,7 +24,7 @@ pub(super) fn page(facts: &Facts) -> String {
     let event = facts.clocks.event.map_or(String::new(), |event| format!(" The event was at {}.", time(event)));
     let open = if facts.ended.is_none() { " The run is not at its end." } else { "" };
     let lead = format!("Run <code>{}</code> at site {}{point}, declared {declared}.{event}{open}", facts.run, escape(facts.site.as_str()));
-    let bodies = [tiles(facts), chart(facts), problems(facts), members(facts), steps(facts), orders(facts)].concat();
+    let bodies = [tiles(facts), chart(facts), clocks(facts), problems(facts), members(facts), steps(facts), orders(facts)].concat();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n{HEAD}<title>Recovery {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
          <p class=\"brand\">Hourglass recovery report</p>\n<h1>{headline}</h1>\n<p class=\"lead\">{lead}</p>\n</header>\n<main>\n{bodies}</main>\n\
@@ -47,8 +50,12 @@ fn tiles(facts: &Facts) -> String {
     let all = facts.members.len();
     let from = if clocks.event.is_some() { "event" } else { "declaration" };
     let good = word(&facts.outcome) == "succeeded";
+    let deviations = match facts.deviations().count() {
+        1 => "1 deviation".to_owned(),
+        count => format!("{count} deviations"),
+    };
     let tiles = [
-        tile(if good { "good" } else { "bad" }, "Outcome", word(&facts.outcome), &format!("{} deviations", facts.deviations().count())),
+        tile(if good { "good" } else { "bad" }, "Outcome", word(&facts.outcome), &deviations),
         tile(
             met(clocks.service_seconds, clocks.service_objective),
             "Service green (RTO)",
@@ -71,6 +78,22 @@ fn chart(facts: &Facts) -> String {
     format!("<section>\n<h2>What happened, and when</h2>\n<div class=\"wide\">\n{}</div>\n{legend}{waited}</section>\n", gantt(facts))
 }
 
+fn clocks(facts: &Facts) -> String {
+    let clocks = &facts.clocks;
+    let at = |at: Option<Timestamp>| at.map_or("not reached".to_owned(), time);
+    let row = |name: &str, at: String, after: Option<Seconds>, objective: Option<Seconds>| {
+        let text = |seconds: Option<Seconds>| seconds.map_or(String::new(), |seconds| seconds.to_string());
+        vec![name.to_owned(), at, text(after), text(objective)]
+    };
+    let rows = [
+        row("event", clocks.event.map_or("not known".to_owned(), time), None, None),
+        row("declared", time(clocks.declared), None, None),
+        row("service green", at(clocks.service_green), clocks.service_seconds, Some(clocks.service_objective)),
+        row("all green", at(clocks.full_green), clocks.full_seconds, Some(clocks.full_objective)),
+    ];
+    format!("<section>\n<h2>Clocks</h2>\n{}</section>\n", table(&["Clock", "At", "After the declaration", "Objective"], 2..4, &rows))
+}
+
 fn problems(facts: &Facts) -> String {
     let rows: Vec<_> = facts.problems().into_iter().map(|problem| vec![problem.subject, problem.what]).collect();
     if rows.is_empty() { String::new() } else { format!("<section>\n<h2>What is missing</h2>\n{}</section>\n", table(&["", ""], 0..0, &rows)) }
@@ -79,7 +102,14 @@ fn problems(facts: &Facts) -> String {
 fn members(facts: &Facts) -> String {
     let text = |seconds: Option<Seconds>| seconds.map_or(String::new(), |seconds| seconds.to_string());
     let row = |member: &Member| {
-        let equal = if member.equal { "equal" } else { "not compared as equal" };
+        let differs = member.reasons.iter().take(REASONS_MAX).map(|problem| format!("{}: {}", problem.subject, problem.what)).collect::<Vec<_>>();
+        let more = member.reasons.len().saturating_sub(REASONS_MAX);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let equal = match (member.equal, differs.is_empty()) {
+            (true, _) => "equal".to_owned(),
+            (false, true) => "not compared as equal".to_owned(),
+            (false, false) => format!("not compared as equal: {}{more}", differs.join("; ")),
+        };
         vec![
             member.name.to_string(),
             member.items.map_or(String::new(), |items| items.to_string()),
@@ -87,7 +117,7 @@ fn members(facts: &Facts) -> String {
             text(member.rto_seconds),
             text(member.rpo_seconds),
             member.consistent_from.map_or(String::new(), time),
-            equal.to_owned(),
+            equal,
         ]
     };
     let rows: Vec<_> = facts.members.iter().map(row).collect();
@@ -113,6 +143,10 @@ fn orders(facts: &Facts) -> String {
     };
     let mut rows: Vec<_> = facts.orders.iter().map(row).collect();
     rows.extend(facts.resumed.iter().map(|at| vec![time(*at), String::new(), "another process went on".to_owned(), String::new(), String::new()]));
+    rows.extend(facts.takeovers.iter().map(|taken| {
+        let what = format!("taken over by {}", taken.machine);
+        vec![time(taken.written), taken.by.clone(), what, taken.reason.clone(), format!("{:?}", taken.ground).to_lowercase()]
+    }));
     if rows.is_empty() {
         String::new()
     } else {

@@ -38,7 +38,7 @@ pub struct OfStep {
 }
 
 /// A name or a reason.
-pub(super) fn words(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn words(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("expected a text".to_owned()),
         text if text.chars().count() > WORDS_MAX || text.contains(char::is_control) => {

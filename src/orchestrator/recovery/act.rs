@@ -93,7 +93,7 @@ impl Doing<'_> {
                 return restore(Arc::clone(self.run), self.step, wanted, self.ctx).await;
             }
             Action::Approve { question } => return self.ask(&question).await,
-            Action::Protect { policy } => match (self.tools.protect)(policy).await {
+            Action::Protect { policy } => match (self.tools.protect)(policy, self.ctx.cancel.clone()).await {
                 Ok((point, outcome)) => return (outcome, point.map_or(Output::Nothing, |point| Output::Point { point })),
                 Err(problem) => return self.failed(problem.what),
             },

@@ -1,8 +1,8 @@
 //! One recovery from beginning to end: a plan that was made from a runbook, run with people at its desk.
 //!
 //! `foresee` finds before the first step what would stop a restore; `act` does one step of each kind, `command` and `probe` are what most of them
-//! are made of; `secrets` keeps secret outputs; `claim` keeps a second recovery of the same away; `timeline` tells afterwards what happened when,
-//! `screen` tells it meanwhile.
+//! are made of; `secrets` keeps secret outputs; `claim` keeps a second recovery of the same away; `takeover` says when one may take a run from a
+//! process that may not be gone; `timeline` tells afterwards what happened when, `screen` tells it meanwhile.
 
 pub mod act;
 mod claim;
@@ -12,6 +12,7 @@ mod leftovers;
 mod probe;
 pub mod screen;
 pub mod secrets;
+pub mod takeover;
 pub mod timeline;
 
 use std::{fmt, sync::Arc};
@@ -20,7 +21,7 @@ use futures::future::LocalBoxFuture;
 
 use super::{
     OrchestratorError,
-    execute::Run,
+    execute::{Run, Taking},
     journal::{Journal, read},
     order::Desk,
     output::Output,
@@ -31,13 +32,13 @@ use super::{
 };
 use crate::{
     config::Config,
-    model::{Context, Outcome, Plan, PolicyName, Problem, RecoveryPointId},
+    model::{Cancel, Context, Outcome, Plan, PolicyName, Problem, RecoveryPointId},
     restore::opened::OpenedPoint,
 };
 pub use secrets::SecretsKey;
 
 /// Makes a recovery point of a policy, or finds the one that an earlier process of this run has made.
-pub type Protect = dyn Fn(PolicyName) -> LocalBoxFuture<'static, Result<(Option<RecoveryPointId>, Outcome), Problem>> + Send + Sync;
+pub type Protect = dyn Fn(PolicyName, Cancel) -> LocalBoxFuture<'static, Result<(Option<RecoveryPointId>, Outcome), Problem>> + Send + Sync;
 
 /// What the steps of a recovery work with.
 pub struct Tools {
@@ -80,15 +81,17 @@ pub async fn recover(plan: Plan, policy: &PolicyName, tools: Tools, desk: &Desk,
         let _closed = run.close(Outcome::Cancelled { reason: taken.to_string() }).await?;
         return Err(taken);
     }
-    go(run, tools, desk, ctx).await
+    go(run, tools, desk).await
 }
 
-/// Goes on with a recovery whose process is gone.
+/// Goes on with a recovery whose process is gone, or that is taken over.
 ///
 /// # Errors
 /// When it has ended, or may still be running; else those of [`recover`].
-pub async fn resume(known: KnownRun, tools: Tools, desk: &Desk, ctx: &Context) -> Result<RecoveryEnd, OrchestratorError> {
-    check_free(&known)?;
+pub async fn resume(known: KnownRun, tools: Tools, taking: Option<Taking>, desk: &Desk, ctx: &Context) -> Result<RecoveryEnd, OrchestratorError> {
+    if taking.is_none() {
+        check_free(&known)?;
+    }
     let policy = known.state.plan.recovery.as_ref().map(|recovery| recovery.policy.clone());
     // One that died before it had claimed its policy claims it now, if nobody else has.
     let unclaimed = match &policy {
@@ -96,15 +99,17 @@ pub async fn resume(known: KnownRun, tools: Tools, desk: &Desk, ctx: &Context) -
         _ => None,
     };
     let tail = read(desk.store.as_ref(), &known.run, &desk.key).await?;
+    takeover::still(&known, taking.as_ref(), &tail)?;
     let journal = Journal::resume(Arc::clone(&desk.store), known.run.clone(), desk.key.clone(), &tail);
-    let run = Run::resume(known.state, journal, ctx).await?;
+    let run = Run::resume(known.state, journal, taking, ctx).await?;
     if let Some((policy, free)) = unclaimed {
         claim::take(desk, policy, free, &run).await?;
     }
-    go(run, tools, desk, ctx).await
+    go(run, tools, desk).await
 }
 
-async fn go(run: Arc<Run>, tools: Tools, desk: &Desk, ctx: &Context) -> Result<RecoveryEnd, OrchestratorError> {
+async fn go(run: Arc<Run>, tools: Tools, desk: &Desk) -> Result<RecoveryEnd, OrchestratorError> {
+    let ctx = &run.context().clone();
     let equipment = Arc::new(Equipment::Recovery(Box::new(tools)));
     let doing = Arc::clone(&equipment);
     let mut outcome = run.drive(move |run, step| perform(run, step, Arc::clone(&doing), ctx.clone()), Some(desk)).await?;

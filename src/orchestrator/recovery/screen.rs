@@ -22,7 +22,7 @@ pub fn forecast(state: &RunState, since: &BTreeMap<StepId, Seconds>) -> Forecast
 }
 
 /// Tells the observer how late it is.
-pub(in crate::orchestrator) fn clock(state: &RunState, since: &BTreeMap<StepId, Seconds>, ctx: &Context) {
+pub fn clock(state: &RunState, since: &BTreeMap<StepId, Seconds>, ctx: &Context) {
     let Some(recovery) = &state.plan.recovery else { return };
     let elapsed = Seconds::between(recovery.declared, ctx.clock.now());
     ctx.observer.event(&Event::Clock {

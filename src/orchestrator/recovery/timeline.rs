@@ -46,7 +46,7 @@ pub fn bars(records: &[JournalRecord]) -> Vec<Bar> {
                     (bar.ended, bar.outcome) = (record.written, Some(outcome.clone()));
                 }
             }
-            JournalEvent::Resumed { .. } => {
+            JournalEvent::Resumed { .. } | JournalEvent::TakenOver { .. } => {
                 for at in std::mem::take(&mut open).into_values() {
                     bars[at].ended = last.unwrap_or(record.written);
                 }

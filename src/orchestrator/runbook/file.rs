@@ -16,6 +16,8 @@ pub(super) struct FileFront {
     pub rto: FileRto,
     pub sites: Option<FileSites>,
     #[serde(default)]
+    pub files: Vec<String>,
+    #[serde(default)]
     pub variables: BTreeMap<String, FileVariable>,
 }
 

@@ -1,11 +1,12 @@
 //! Runbooks: Markdown that a person can follow and the program can run. Format: docs/format/runbook.md.
 //!
-//! `page` finds the parts of the text, `file` has them as written, `read` turns them into a [`Runbook`] and says all that is wrong, `values` puts
-//! values in, `plan` makes the plan of a run, `forecast` says how long it takes.
+//! `page` finds the parts of the text, `file` has them as written, `read` turns them into a [`Runbook`] and says all that is wrong, `named`
+//! finds the files that steps name, `values` puts values in, `plan` makes the plan of a run, `forecast` says how long it takes.
 
 mod file;
 pub mod forecast;
 mod lint;
+pub mod named;
 mod page;
 pub mod plan;
 pub mod read;
@@ -36,6 +37,8 @@ pub struct Runbook {
     pub from: Option<SiteName>,
     /// The site that it is for; any when absent.
     pub to: Option<SiteName>,
+    /// Files and folders that steps use, below the folder of the configuration.
+    pub files: Vec<String>,
     /// What has to be known before it runs.
     pub variables: BTreeMap<String, Variable>,
     /// Steps come after those that they need.

@@ -64,6 +64,12 @@ pub fn read(text: &str, config: Option<&Config>) -> Result<(Runbook, Vec<Finding
     }
 }
 
+/// Whether a name leads nowhere but below the folder that it begins at.
+fn is_below(name: &str) -> bool {
+    let mut parts = std::path::Path::new(name).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
 struct Reader {
     problems: Vec<ConfigProblem>,
 }
@@ -107,6 +113,9 @@ impl Reader {
         if full < service {
             self.say(d, "rto.full", "it is shorter than that of the service");
         }
+        for (i, file) in front.files.iter().enumerate().filter(|(_, file)| !is_below(file)) {
+            self.say(d, &format!("files.{i}"), format!("{file:?} is not below the folder of the configuration"));
+        }
         let mut variables = BTreeMap::new();
         for (name, written) in front.variables {
             let path = format!("variables.{name}");
@@ -129,6 +138,7 @@ impl Reader {
             full,
             from: from.flatten(),
             to: to.flatten(),
+            files: front.files,
             variables,
             steps: Vec::new(),
         };

@@ -6,7 +6,7 @@ use super::{
     entry::PointRef,
     point::{MemberOutcome, Point},
 };
-use crate::model::{Accepted, ByteCount, EntryNumber, EpochId, MemberName, RunId, Sha256, Timestamp, VaultId};
+use crate::model::{Accepted, ByteCount, EntryNumber, EpochId, Lineage, MemberName, RunId, Sha256, Timestamp, VaultId};
 pub use crate::model::{Class, EpochMode};
 
 /// What an entry says.
@@ -37,6 +37,8 @@ pub enum Body {
     Restore(Restore),
     /// A recovery ended.
     Recovery(Box<Recovery>),
+    /// This site writes the policy from here on.
+    Promotion(Promotion),
 }
 
 impl Body {
@@ -55,6 +57,7 @@ impl Body {
             Body::Proof(_) => "proof",
             Body::Restore(_) => "restore",
             Body::Recovery(_) => "recovery",
+            Body::Promotion(_) => "promotion",
         }
     }
 }
@@ -290,6 +293,32 @@ pub struct Recovery {
     pub report: Sha256,
     /// When it ended.
     pub ended: Timestamp,
+}
+
+/// Body of `promotion`: the first entry of a lineage that continues another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promotion {
+    /// Where the record that it continues ended.
+    pub parent: HeadRef,
+    /// The recovery that did it, if one did.
+    pub run: Option<RunId>,
+    /// The person who decided.
+    pub by: String,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// The head of a record, by number and exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadRef {
+    /// Whose record.
+    pub lineage: Lineage,
+    /// Number of its last valid entry; 0 when there is none.
+    pub number: EntryNumber,
+    /// Of that entry's bytes; zeros when there is none.
+    pub sha256: Sha256,
 }
 
 /// How a recovery ends.

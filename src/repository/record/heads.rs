@@ -53,15 +53,44 @@ impl Heads {
     /// Reads the file; one that is not there remembers nothing.
     pub fn open(path: &Path) -> Result<Heads, RepositoryError> {
         let empty = HeadsFile { format: FORMAT, heads: BTreeMap::new() };
-        let file = match fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .ok()
-                .filter(|file: &HeadsFile| file.format == FORMAT)
-                .ok_or(RepositoryError::IdentityRefused { path: path.to_owned(), rule: "it is not a file of remembered heads" })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => empty,
-            Err(source) => return Err(RepositoryError::IdentityIo { path: path.to_owned(), source }),
-        };
-        Ok(Heads { path: path.to_owned(), file })
+        match fs::read(path) {
+            Ok(text) => Heads::parse(&text, path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Heads { path: path.to_owned(), file: empty }),
+            Err(source) => Err(RepositoryError::IdentityIo { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Heads that were written down elsewhere; they are kept nowhere by themselves.
+    ///
+    /// # Errors
+    /// It is not such a file.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Heads, RepositoryError> {
+        let parsed = serde_json::from_slice(text).ok().filter(|file: &HeadsFile| file.format == FORMAT);
+        let refused = || RepositoryError::IdentityRefused { path: path.to_owned(), rule: "it is not a file of remembered heads" };
+        parsed.map(|file| Heads { path: path.to_owned(), file }).ok_or_else(refused)
+    }
+
+    /// Writes down what is known of these locations.
+    pub fn to_bytes(&self, locations: &[String]) -> Vec<u8> {
+        let heads = self.file.heads.iter().filter(|(location, _)| locations.contains(location));
+        to_line(&HeadsFile { format: FORMAT, heads: heads.map(|(location, of)| (location.clone(), of.clone())).collect() })
+    }
+
+    /// Remembers what others have seen, where it is more.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn adopt(&mut self, others: &Heads) -> Result<(), RepositoryError> {
+        self.rewrite(|heads| {
+            for (location, of) in &others.file.heads {
+                for (lineage, seen) in of {
+                    let known = heads.entry(location.clone()).or_default().entry(lineage.clone()).or_insert(*seen);
+                    if known.number < seen.number {
+                        *known = *seen;
+                    }
+                }
+            }
+        })
     }
 
     /// The head that was seen at `location`.
@@ -105,10 +134,20 @@ impl Heads {
     /// written since this one read the file is kept.
     pub fn remember(&mut self, location: &str, record: &Record) -> Result<(), RepositoryError> {
         let Some(head) = record.head() else { return Ok(()) };
-        let is_known = |heads: &Heads| heads.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number);
-        if is_known(self) {
+        if self.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number) {
             return Ok(());
         }
+        self.rewrite(|heads| {
+            let lineages = heads.entry(location.to_owned()).or_default();
+            let seen = lineages.entry(record.lineage().clone()).or_insert(Seen { number: head.number, sha256: head.sha256 });
+            if seen.number < head.number {
+                *seen = Seen { number: head.number, sha256: head.sha256 };
+            }
+        })
+    }
+
+    /// Reads the file again, changes it, writes it whole, then renames it; one process at a time.
+    fn rewrite(&mut self, change: impl FnOnce(&mut BTreeMap<String, BTreeMap<Lineage, Seen>>)) -> Result<(), RepositoryError> {
         let path = self.path.clone();
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |source| RepositoryError::IdentityIo { path: path.clone(), source };
@@ -119,11 +158,7 @@ impl Heads {
         };
         let _until_the_end = lock().map_err(failed)?;
         *self = Heads::open(&path)?;
-        if is_known(self) {
-            return Ok(());
-        }
-        let lineages = self.file.heads.entry(location.to_owned()).or_default();
-        lineages.insert(record.lineage().clone(), Seen { number: head.number, sha256: head.sha256 });
+        change(&mut self.file.heads);
         let write = || {
             let mut new = tempfile::NamedTempFile::new_in(folder)?;
             io::Write::write_all(&mut new, &to_line(&self.file))?;

@@ -11,8 +11,8 @@ pub mod state;
 
 pub use append::{Appended, Writer, append};
 pub use body::{
-    Body, Class, Depth, EpochClose, EpochMode, EpochOpen, Expire, ExpiredPoint, Mark, Proof, ProofOutcome, Proven, Prune, Recovery, RecoveryOutcome,
-    Restore, RestoredMember, RunEnd, RunWithoutPoint, Wrapping,
+    Body, Class, Depth, EpochClose, EpochMode, EpochOpen, Expire, ExpiredPoint, HeadRef, Mark, Promotion, Proof, ProofOutcome, Proven, Prune,
+    Recovery, RecoveryOutcome, Restore, RestoredMember, RunEnd, RunWithoutPoint, Wrapping,
 };
 pub(super) use entry::to_line;
 pub use entry::{Entry, MAX_ENTRY, PointRef, TrustRef, VoidRef};

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    body::Body,
+    append::MOST_VOIDS,
+    body::{Body, Promotion},
     entry::{Entry, MAX_ENTRY, PointRef},
     point::Point,
     rules::{Fold, Head, VoidReason},
@@ -72,9 +73,7 @@ impl Record {
     ///
     /// Errors: the store's; `Fork` when two versions of one entry are both valid.
     pub async fn load(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
-        let repository = trusts.repository().ok_or(RepositoryError::Trust { number: 1, problem: crate::repository::trust::TrustProblem::Missing })?;
-        let fold = Fold::new(repository.clone(), lineage.clone(), trusts.clone());
-        let mut record = Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() };
+        let mut record = Record::empty(trusts, lineage)?;
         let mut shown = fetch_all(store, lineage).await?;
         // A list may be stale; what it lacks is found by asking for one number after the other.
         loop {
@@ -86,6 +85,30 @@ impl Record {
         }
         record.look_above(shown);
         Ok(record)
+    }
+
+    /// The promotion that `lineage` begins with, if it does: nothing after its first valid entry is read.
+    ///
+    /// # Errors
+    /// The store's; `Fork` when two versions of the entry are both valid.
+    pub async fn opening(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Option<Promotion>, RepositoryError> {
+        let mut record = Record::empty(trusts, lineage)?;
+        while record.entries.is_empty() && record.voids.len() < MOST_VOIDS && record.take(store, record.fold.next(), None).await? {}
+        Ok(record.promotion().cloned())
+    }
+
+    /// The promotion that it begins with, if it does.
+    pub fn promotion(&self) -> Option<&Promotion> {
+        match &self.entries.first()?.entry.body {
+            Body::Promotion(promotion) => Some(promotion),
+            _ => None,
+        }
+    }
+
+    fn empty(trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
+        let repository = trusts.repository().ok_or(RepositoryError::Trust { number: 1, problem: crate::repository::trust::TrustProblem::Missing })?;
+        let fold = Fold::new(repository.clone(), lineage.clone(), trusts.clone());
+        Ok(Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() })
     }
 
     /// Judges what lies at `number`, the next one. False when nothing does.

@@ -77,6 +77,12 @@ pub enum VoidReason {
     #[error("there is no point {}", .0.0)]
     UnknownPoint(EntryNumber),
     /// Rule 6.
+    #[error("a promotion is the first entry of its record")]
+    NotFirst,
+    /// Rule 6.
+    #[error("it cannot continue {0}")]
+    OtherParent(Lineage),
+    /// Rule 6.
     #[error("entry {} is not an expire", .0.0)]
     NoExpire(EntryNumber),
 }
@@ -192,8 +198,18 @@ impl Fold {
     fn possible(&self, body: &Body, trust: &Trust) -> Result<(), VoidReason> {
         match body {
             Body::EpochOpen(open) if trust.vault(&open.vault).is_none() => Err(VoidReason::OtherVault(open.vault.clone())),
+            Body::Promotion(_) if self.head.number != EntryNumber(0) => Err(VoidReason::NotFirst),
+            Body::Promotion(promotion) if !self.may_continue(&promotion.parent.lineage) => {
+                Err(VoidReason::OtherParent(promotion.parent.lineage.clone()))
+            }
             _ => self.state.allows(body),
         }
+    }
+
+    /// Of the same policy, at another site or of an earlier generation.
+    fn may_continue(&self, parent: &Lineage) -> bool {
+        let own = &self.lineage;
+        parent.policy == own.policy && (parent.site != own.site || parent.generation < own.generation)
     }
 
     /// Takes in an entry that [`Fold::judge`] found valid.

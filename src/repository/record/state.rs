@@ -114,7 +114,7 @@ impl State {
             Body::Release(mark) => drop(self.holds.remove(&mark.point)),
             Body::Suspect(mark) => self.suspects.entry(mark.point.clone()).or_default().push(number),
             Body::Proof(proof) => self.prove(&proof.of),
-            Body::Run(_) | Body::Restore(_) | Body::Recovery(_) => {}
+            Body::Run(_) | Body::Restore(_) | Body::Recovery(_) | Body::Promotion(_) => {}
         }
     }
 

@@ -206,3 +206,43 @@ async fn entries_have_the_form_of_the_format_pages_and_no_other_key() {
         }
     }
 }
+
+/// A promotion is a decision of an operator, the first of its record, and continues another lineage of the same policy.
+#[tokio::test]
+async fn a_promotion_is_valid_as_the_first_entry_alone_and_never_the_captures() {
+    let mut lab = Lab::new().await;
+    let promotion = |lineage: &str| {
+        let parent = HeadRef { lineage: lineage.parse().unwrap(), number: EntryNumber(7), sha256: crate::model::Sha256([7; 32]) };
+        Body::Promotion(Promotion { parent, run: None, by: "Berta".to_owned(), reason: "lost".to_owned() })
+    };
+    let reason = |error: crate::repository::RepositoryError| match error {
+        crate::repository::RepositoryError::Refused { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    lab.lineage = "production@we/2".parse().unwrap();
+    for signer in [&lab.capture, &lab.expire, &lab.verify] {
+        let refused = reason(lab.append(signer, promotion("production@ne/1")).await.unwrap_err());
+        assert!(matches!(refused, VoidReason::NotAllowed(_, "promotion")), "{refused}");
+    }
+    for parent in ["other@ne/1", "production@we/2", "production@we/3"] {
+        let refused = reason(lab.append(&lab.operator, promotion(parent)).await.unwrap_err());
+        assert!(matches!(refused, VoidReason::OtherParent(_)), "{refused}");
+    }
+    assert_eq!(Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap(), None);
+    // What an intruder puts before it is passed over.
+    let junk = Bytes::from_static(b"junk");
+    let put = lab.store.put_new(&layout::record(&lab.lineage, EntryNumber(1)), junk.clone(), &PutOptions::of(&junk)).await.unwrap();
+    assert_eq!(put, Put::Created);
+    assert_eq!(Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap(), None);
+    assert_eq!(lab.append(&lab.operator, promotion("production@we/1")).await.unwrap().number, EntryNumber(2));
+    let opening = Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap().unwrap();
+    assert_eq!((opening.parent.lineage.to_string().as_str(), opening.by.as_str()), ("production@we/1", "Berta"));
+    let refused = reason(lab.append(&lab.operator, promotion("production@ne/1")).await.unwrap_err());
+    assert_eq!(refused, VoidReason::NotFirst);
+    lab.append(&lab.capture, lab.open(EPOCH, EpochMode::Rolling)).await.unwrap();
+    // A record that began otherwise never is one that a promotion began.
+    lab.lineage = "production@we/4".parse().unwrap();
+    lab.append(&lab.capture, lab.open(EPOCH, EpochMode::Rolling)).await.unwrap();
+    assert_eq!(reason(lab.append(&lab.operator, promotion("production@ne/1")).await.unwrap_err()), VoidReason::NotFirst);
+    assert_eq!(Record::opening(&lab.store, &lab.trusts, &lab.lineage).await.unwrap(), None);
+}

@@ -35,6 +35,34 @@ pub(super) async fn lock(session: &mut Session, seconds: u64, address: &str) -> 
     })
 }
 
+/// Ends the sessions of an earlier process of the same restore, which may hang somewhere and wake up. Those of others are left alone.
+pub(super) async fn evict(session: &mut Session, run: &str) -> Result<(), SourceError> {
+    let holder: Option<Option<u64>> = session.first(&format!("select is_used_lock('{DATABASE}')"), "ask who restores").await?;
+    let Some(holder) = holder.flatten() else { return Ok(()) };
+    let sql = format!("select id from {DATABASE}.sessions where run = {} order by id = {holder}", literal(run));
+    // Numbers of sessions begin anew with a server: they are this restore's as long as its first one holds the lock.
+    let sessions = session.rows::<u64>(&sql, "list the sessions of an earlier process").await.unwrap_or_default();
+    if !sessions.contains(&holder) {
+        return Ok(());
+    }
+    for id in sessions {
+        match session.run(&format!("kill {id}"), "end a session of an earlier process").await {
+            Err(error) if code(&error) != Some(1094) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Notes which sessions are this process's.
+pub(super) async fn register(session: &mut Session, run: &str, ids: &[u32]) -> Result<(), SourceError> {
+    let doing = "note the restore's sessions";
+    let columns = "id bigint unsigned primary key, run varchar(255) character set utf8mb4 collate utf8mb4_bin not null";
+    session.run(&format!("create table if not exists {DATABASE}.sessions ({columns})"), doing).await?;
+    let values: Vec<String> = ids.iter().map(|id| format!("({id}, {})", literal(run))).collect();
+    session.run(&format!("replace into {DATABASE}.sessions values {}", values.join(", ")), doing).await
+}
+
 /// What an earlier process left.
 pub(super) async fn find(session: &mut Session, run: &str) -> Result<Found, SourceError> {
     let doing = "look for an unfinished restore";

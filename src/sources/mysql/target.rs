@@ -76,11 +76,15 @@ impl Restore {
         same_make(&server, &loading.components)?;
         let infile: Option<u8> = control.first("select @@global.local_infile", "ask whether rows may be sent").await?;
         let lock_timeout = config.lock_timeout.as_secs();
+        if loading.resumed {
+            progress::evict(&mut control, &loading.run).await?;
+        }
         progress::lock(&mut control, lock_timeout, &config.address()).await?;
         let mut sessions = Vec::new();
         for _ in 0..config.lanes {
             sessions.push(Session::open(config, Role::Rows).await?);
         }
+        let ids: Vec<u32> = std::iter::once(&control).chain(&sessions).map(|session| session.conn.id()).collect();
         let restore = Restore {
             config: config.clone(),
             server,
@@ -91,18 +95,21 @@ impl Restore {
             infile: AtomicBool::new(infile == Some(1)),
             problems: Mutex::default(),
         };
-        restore.make_ready(loading).await?;
+        if restore.make_ready(loading).await? {
+            progress::register(&mut *restore.control.lock().await, &loading.run, &ids).await?;
+        }
         Ok(restore)
     }
 
-    async fn make_ready(&self, loading: &Loading) -> Result<(), SourceError> {
+    /// Whether anything is left to do in it, and the notes of that are there.
+    async fn make_ready(&self, loading: &Loading) -> Result<bool, SourceError> {
         let mut control = self.control.lock().await;
         let found = progress::find(&mut control, &loading.run).await?;
         let all_done = loading.components.iter().all(|component| loading.done.contains(&component.name));
         match found {
-            Found::Ready => return Ok(()),
+            Found::Ready => return Ok(true),
             // It had ended already, but for the comparison.
-            Found::Nothing if loading.resumed && all_done => return Ok(()),
+            Found::Nothing if loading.resumed && all_done => return Ok(false),
             Found::Foreign if self.target.overwrite == Overwrite::Refuse => {
                 return Err(SourceError::Unfit {
                     subject: self.config.address(),
@@ -125,7 +132,8 @@ impl Restore {
             let doing = format!("drop the {} {}", kind.words(), name.join("."));
             control.run(&format!("drop {} {}", kind.words(), quoted.join(".")), &doing).await?;
         }
-        progress::ready(&mut control).await
+        progress::ready(&mut control).await?;
+        Ok(true)
     }
 
     /// Refuses a selection or a new name of something that the point does not hold.
