@@ -22,6 +22,11 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// A region exists once in a run, because its name is in addresses and links.
 static REGIONS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
+/// Waits until no other test has this region, and keeps it.
+pub fn alone_in(region: Region) -> MutexGuard<'static, ()> {
+    REGIONS[usize::from(region == Region::B)].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The kubeconfig, of an administrator, of a control plane without nodes that runs as long as the tests do. Tests share both.
 pub fn kubeconfig(region: Region) -> PathBuf {
     require(match region {
@@ -61,28 +66,30 @@ pub struct Cluster {
 impl Cluster {
     /// A control plane without nodes, empty: nothing schedules or runs pods, and its API answers within seconds.
     pub fn control_plane() -> Self {
-        Self::start("control-plane", None, None).ready()
+        Self::start("control-plane", None, "", None).ready()
     }
 
     /// A region with a node, registry, DNS and storage; needs root. Waits while another test has the same one.
     pub fn region(region: Region) -> Self {
-        Self::start_region(region).ready()
+        Self::start_region(region, "").ready()
+    }
+
+    /// A region with what the platform of the tests wants: databases beside the cluster, a pool of nodes, a storage class.
+    pub fn region_for_the_platform(region: Region) -> Self {
+        Self::start_region(region, "platform").ready()
     }
 
     /// Both regions, which start at the same time.
     pub fn regions() -> [Self; 2] {
-        [Region::A, Region::B].map(Self::start_region).map(Self::ready)
+        [Region::A, Region::B].map(|region| Self::start_region(region, "")).map(Self::ready)
     }
 
-    fn start_region(region: Region) -> Self {
-        let (name, only) = match region {
-            Region::A => ("a", &REGIONS[0]),
-            Region::B => ("b", &REGIONS[1]),
-        };
-        Self::start("region", Some(name), Some(only.lock().unwrap_or_else(PoisonError::into_inner)))
+    fn start_region(region: Region, with: &str) -> Self {
+        let name = if region == Region::A { "a" } else { "b" };
+        Self::start("region", Some(name), with, Some(alone_in(region)))
     }
 
-    fn start(script: &str, name: Option<&str>, only: Option<MutexGuard<'static, ()>>) -> Self {
+    fn start(script: &str, name: Option<&str>, with: &str, only: Option<MutexGuard<'static, ()>>) -> Self {
         let folder = TempDir::with_prefix_in("cluster-", require("HOURGLASS_LAB_DIR")).unwrap();
         let said = fs::File::create(folder.path().join("said")).unwrap();
         let process = Command::new("setpriv")
@@ -90,6 +97,7 @@ impl Cluster {
             .arg(tool(script).get_program())
             .args(name)
             .arg(folder.path())
+            .arg(with)
             .stdin(Stdio::null())
             .stdout(said.try_clone().unwrap())
             .stderr(said)

@@ -28,6 +28,7 @@ mod kubernetes_lab;
 mod lab;
 mod mysql;
 mod paused;
+mod platform;
 mod points;
 mod postgres;
 mod promote;

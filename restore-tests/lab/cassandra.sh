@@ -97,6 +97,14 @@ client_encryption_options:
 SETTINGS
 }
 
+# cassandra_log: everything to standard output.
+cassandra_log() {
+    cat <<'LOG'
+<configuration><appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%-5level %date{ISO8601} %F:%L - %.-400msg%n</pattern></encoder></appender>
+<root level="INFO"><appender-ref ref="OUT"/></root></configuration>
+LOG
+}
+
 # cassandra_node VERSION CLUSTER DATACENTRE ADDRESS SEEDS NODE: starts one.
 cassandra_node() {
     local version=$1 node=$6 place="$lab/$6" java options=() given jars jmx
@@ -106,10 +114,7 @@ cassandra_node() {
     cp "$lab/tls/server.pem" "$lab/tls/ca.crt" "$place"
     { cassandra_settings "$2" "$node" "$4" "$5"; "${version}_settings" "$node"; } >"$place/conf/cassandra.yaml"
     printf 'dc=%s\nrack=r1\n' "$3" >"$place/conf/cassandra-rackdc.properties"
-    cat >"$place/conf/logback.xml" <<'LOG'
-<configuration><appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%-5level %date{ISO8601} %F:%L - %.-400msg%n</pattern></encoder></appender>
-<root level="INFO"><appender-ref ref="OUT"/></root></configuration>
-LOG
+    cassandra_log >"$place/conf/logback.xml"
     if [ "$version" = cassandra2 ]; then
         java=$(tool jdk8)/jre
         cassandra2_keystores "$place"

@@ -13,12 +13,16 @@ CONFIG
 
 # A process without CAP_SYS_RESOURCE may not lower its OOM score, and runc would fail: hence restrict_oom_score_adj.
 containerd_start() {
-    mkdir -p "certs.d/$registry"
-    cat >"certs.d/$registry/hosts.toml" <<CONFIG
+    local host
+    # By its address it can be named outside of the region as well.
+    for host in "$registry" "$address:5000"; do
+        mkdir -p "certs.d/$host"
+        cat >"certs.d/$host/hosts.toml" <<CONFIG
 server = "http://$address:5000"
 [host."http://$address:5000"]
   capabilities = ["pull", "resolve"]
 CONFIG
+    done
     cat >containerd.toml <<CONFIG
 version = 2
 root = "/var/lib/containerd"
