@@ -10,7 +10,7 @@ use crate::{
     repository::{
         RepositoryError,
         keys::{IdentityFile, OperatorFile, PublicKey},
-        record::{Appended, Body, Record, Writer, append},
+        record::{Appended, Body, Heads, Record, Writer, append},
         trust::Role,
     },
 };
