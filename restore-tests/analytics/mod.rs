@@ -1,5 +1,6 @@
 //! Search clusters: what region A has is restored by region B from a repository that it only reads, and judged by searching it.
 
+mod killed;
 mod mirrors;
 mod place;
 mod planted;

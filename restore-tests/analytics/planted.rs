@@ -2,17 +2,19 @@
 
 use std::{
     fs,
-    process::Stdio,
+    net::{TcpListener, TcpStream},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::{
     fill,
     world::{World, ask, documents, try_ask, write},
 };
-use crate::lab::{alone, tls, together};
+use crate::lab::{alone, tls, together, tool};
 
 #[test]
 fn an_index_with_a_failed_shard_makes_the_analytics_incomplete() {
@@ -72,6 +74,50 @@ fn wrong_credentials_authorities_and_names_are_told_and_leave_no_analytics_snaps
     assert!(said.contains("nothing to capture"), "{said}");
     let listed = ask(&world.a, "GET", &format!("_snapshot/{}/_all", world.name), "");
     assert_eq!(listed["snapshots"].as_array().unwrap().len(), 0, "{listed}");
+}
+
+/// Another front of region A, with a certificate that is out of date.
+struct Expired {
+    process: Child,
+    url: String,
+    _certificate: TempDir,
+}
+
+impl Expired {
+    fn new(server: &str) -> Expired {
+        let certificate = tempfile::tempdir().unwrap();
+        for ending in ["crt", "key"] {
+            fs::copy(tls(&format!("expired.{ending}")), certificate.path().join(format!("server.{ending}"))).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let mut front = tool("front");
+        front.args([port.as_str(), server.rsplit(':').next().unwrap()]).env("HOURGLASS_LAB_TLS", certificate.path());
+        let process = front.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+            assert!(Instant::now() < end, "the front never listens");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Expired { process, url: format!("https://127.0.0.1:{port}"), _certificate: certificate }
+    }
+}
+
+impl Drop for Expired {
+    fn drop(&mut self) {
+        let _gone = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+#[test]
+fn a_certificate_of_analytics_that_is_out_of_date_is_never_green() {
+    let _lab = together();
+    let world = World::new();
+    fill(&world);
+    world.site.run(&["backup", "p"], 0);
+    let front = Expired::new(&world.a.plain);
+    world.reconfigure(&world.a.url, &front.url);
+    let said = world.site.run(&["backup", "p"], 1);
+    assert!(said.contains("xpired") && !said.contains("is complete"), "{said}");
 }
 
 #[test]

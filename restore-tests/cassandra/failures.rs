@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
-    time::Instant,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::world::{How, capture, config, cql, drop_keyspaces, password_file, restore};
@@ -107,6 +108,44 @@ fn cassandra_goes_on_when_one_node_of_three_dies() {
     assert!(restored.differing.is_empty(), "{:#?}", restored.differences);
     assert_eq!(cql(cluster, &["SELECT COUNT(*) FROM risen.t"]), ["(20000,)"]);
     drop_keyspaces(cluster, &["dying", "risen"]);
+}
+
+/// A node that shows a certificate that is out of date; nothing more is ever asked of it.
+struct Expired(Child);
+
+impl Expired {
+    fn listen(address: Ipv4Addr, port: u16) -> Expired {
+        let mut server = Command::new("openssl");
+        server.args(["s_server", "-quiet", "-accept", &format!("{address}:{port}"), "-cert"]).arg(lab::tls("expired.crt")).arg("-key");
+        let server = server.arg(lab::tls("expired.key")).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect((address, port)).is_err() {
+            assert!(Instant::now() < end, "it never listens");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Expired(server)
+    }
+}
+
+impl Drop for Expired {
+    fn drop(&mut self) {
+        let _gone = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn a_cassandra_node_whose_certificate_is_out_of_date_is_never_trusted() {
+    let _lab = lab::together();
+    let mut config = config(CassandraCluster::Dr, &["any"]);
+    let IpAddr::V4(node) = CassandraCluster::Dr.get().addresses[0] else { panic!("an address of version 4") };
+    let [a, b, c, _] = node.octets();
+    // The lab's certificates are good for it.
+    let address = Ipv4Addr::new(a, b, c, 9);
+    let _node = Expired::listen(address, config.port);
+    config.contact_points = vec![address.to_string()];
+    let refused = capture(config, || ()).unwrap_err();
+    let said = format!("{refused}: {}", refused.hint().unwrap_or_default());
+    assert!(said.contains("expired") && said.contains("tls.ca_file"), "{said}");
 }
 
 /// Hands connections to an address that stands in no certificate on to a node; says the address.

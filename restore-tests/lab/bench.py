@@ -1,14 +1,14 @@
 """The race: see restore-tests/bench, which finds or builds every tool and starts this.
 
 Each run is a cold repository, and the tools take turns, so that a change of the machine meets all of them. Every restore is
-compared with its source. Nothing of ours may be cheaper than theirs: encryption on, zstd level 3, as each tool checks by default.
+compared with its source. Nothing of ours may be cheaper than theirs: encryption on, zstd level 3 (ours takes 1 where that makes chunks hardly
+larger), as each tool checks by default.
 """
 
 import argparse
 import hashlib
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MIB = 1 << 20
+from bench_race import COST, MIB, cells, measured, table, turns
 
 
 @dataclass
@@ -84,35 +84,6 @@ CASES = ["sql", "random", "files", "memory", "large"]
 TOOLS = [HOURGLASS, RAW, RESTIC, RUSTIC, BORG]
 
 
-@dataclass
-class Sample:
-    """What one command cost: seconds, seconds of all processors, KiB, and the share of a processor that others used."""
-
-    wall: float
-    cpu: float
-    rss: int
-    others: float
-
-
-def busy():
-    """Seconds that the processors of this machine have worked since it started."""
-    ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def measured(command, cwd, env, log):
-    """Runs a command and measures it with all its children."""
-    worked, began = busy(), time.monotonic()
-    with open(log, "wb") as out:
-        child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    wall, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
-    if child.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
-    return Sample(wall, cpu, used.ru_maxrss, max(0.0, busy() - worked - cpu) / wall)
-
-
 class Course:
     """One tool with its repository, on one set of data."""
 
@@ -160,37 +131,6 @@ def make(kind, folder, size):
     """Makes data in a process of its own: a large parent would be counted as memory of its children."""
     subprocess.run([sys.executable, Path(__file__).with_name("bench_data.py"), kind, folder, str(size)], check=True)
     return folder
-
-
-def turns(tools, runs):
-    """Every tool once per run, each run beginning with another one."""
-    return [tools[(run + n) % len(tools)] for run in range(runs) for n in range(len(tools))]
-
-
-def median(samples, what):
-    return statistics.median(getattr(sample, what) for sample in samples)
-
-
-def table(title, head, rows):
-    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-    sys.stdout.flush()
-
-
-def cells(samples, first):
-    """Median wall, ratio to the first tool, processor seconds, peak memory, and the load by others while measuring."""
-    wall = median(samples, "wall")
-    return [
-        f"{wall:.2f}",
-        f"{wall / median(first, 'wall'):.2f}",
-        f"{median(samples, 'cpu'):.1f}",
-        f"{max(sample.rss for sample in samples) / 1024:.0f}",
-        f"{median(samples, 'others') * 100:.0f} %",
-    ]
-
-
-COST = ["{} s", "ratio", "CPU s", "peak MiB", "others"]
 
 
 def cold(kind, title, tools, runs, size, work):
@@ -281,7 +221,7 @@ def main():
     model = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     print(
         f"\nMedians of {given.runs}, tools in turn, cold repository each time, every restore compared with its source. Data, repository and target"
-        f" in memory (tmpfs) unless said: no tool waits for a disk, and syncing costs nothing. zstd level 3 and encryption everywhere. Ratio: seconds"
+        f" in memory (tmpfs) unless said: no tool waits for a disk, and syncing costs nothing. zstd level 3 (Hourglass: 1 where that makes chunks hardly larger) and encryption everywhere. Ratio: seconds"
         f" of the tool / seconds of {tools[0].name}. Peak MiB is the worst of the runs. Others: share of a processor that other programs used meanwhile."
         f" {os.cpu_count()} x {model}. {(time.monotonic() - began) / 60:.0f} min."
     )

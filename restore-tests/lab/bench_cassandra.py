@@ -7,21 +7,22 @@ back what it has loaded; the others write CSV files and do not compare anything.
 
 import argparse
 import os
-import shutil
 import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench_race import COST, cells, measured, site, table, turns
+
 lab = {name.removeprefix("HOURGLASS_LAB_"): value for name, value in os.environ.items() if name.startswith("HOURGLASS_LAB_")}
 sys.path.insert(0, lab["CQLSH"])
 
 from cassandra.auth import PlainTextAuthProvider  # noqa: E402
 from cassandra.cluster import Cluster  # noqa: E402
-from cassandra.concurrent import execute_concurrent_with_args  # noqa: E402
+from cassandra.concurrent import execute_concurrent  # noqa: E402
+from cassandra.query import BatchStatement, BatchType  # noqa: E402
 
 ADDRESS, PORT, USER, PASSWORD, TLS = lab["CASSANDRA_DR"], lab["CASSANDRA_PORT"], lab["CASSANDRA_USER"], lab["CASSANDRA_PASSWORD"], lab["TLS"]
 TABLE = "(pk text, ck int, v text, n bigint, m frozen<map<text, int>>, ts timestamp, PRIMARY KEY (pk, ck))"
@@ -54,45 +55,26 @@ def row(number, wide):
 
 
 def fill(session, rows, wide):
+    """Writes the rows of a partition together; a node that is busy may be late with some, so they are written again."""
     make(session, "race")
     insert = session.prepare(f"INSERT INTO race.t ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?")
-    for first in range(0, rows, 10_000):
-        waiting = [row(number, wide) for number in range(first, min(first + 10_000, rows))]
-        # A node that is busy may be late with some.
+    for first in range(0, rows, 20_000):
+        batches = []
+        for start in range(first, min(first + 20_000, rows), 20):
+            batch = BatchStatement(BatchType.UNLOGGED)
+            for number in range(start, min(start + 20, rows)):
+                batch.add(insert, row(number, wide))
+            batches.append((batch, None))
         for _ in range(20):
-            ended = execute_concurrent_with_args(session, insert, waiting, concurrency=100, raise_on_first_error=False)
-            waiting = [values for values, (done, _) in zip(waiting, ended) if not done]
-            if not waiting:
+            ended = execute_concurrent(session, batches, concurrency=32, raise_on_first_error=False)
+            batches = [batch for batch, (done, _) in zip(batches, ended) if not done]
+            if not batches:
                 break
         else:
             sys.exit("the node does not take the rows of the race")
 
 
-def measured(command, place, env=None):
-    """Seconds, and MiB of the largest process."""
-    log, began = place / "log", time.monotonic()
-    with open(log, "wb") as out:
-        child = subprocess.Popen([str(word) for word in command], cwd=place, env=os.environ | (env or {}), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        sys.exit(f"{command}: exit status {child.returncode}\n{log.read_text(errors='replace')[-3000:]}")
-    return time.monotonic() - began, used.ru_maxrss / 1024
-
-
-def hourglass(place, session):
-    (place / "password").write_text(PASSWORD)
-    os.chmod(place / "password", 0o600)
-    (place / "repo").mkdir()
-    (place / "control").mkdir()
-    (place / "hourglass.yaml").write_text(f"""
-site: here
-locations: {{ primary: {{ url: "file://{place}/repo" }} }}
-control: {{ url: "file://{place}/control" }}
-capture_key_file: capture.key
-operator_key_file: operator.key
-state_dir: state
-sources:
+SOURCES = f"""
   kps:
     cassandra:
       contact_points: ["{ADDRESS}"]
@@ -101,14 +83,25 @@ sources:
       password_file: password
       tls: {{ ca_file: "{TLS}/ca.crt", cert_file: "{TLS}/client.crt", key_file: "{TLS}/client.key" }}
       keyspaces: {{ include: [race] }}
-      restore: {{ skip_roles: true }}
-policies: {{ race: {{ members: {{ kps: required }} }} }}
-""")
-    measured(["hourglass", "init", "--write"], place)
-    measured(["hourglass", "keys", "prove"], place)
-    unload = measured(["hourglass", "backup", "race", "--quiet"], place)
+      restore: {{ skip_roles: true }}"""
+
+
+def run(command, place, env=None):
+    return measured(command, place, os.environ | (env or {}), place / "log")
+
+
+def hourglass(place, session):
+    ours = site(place, SOURCES, "kps", PASSWORD)
+    unload = ours("backup", "race", "--quiet")
     session.execute("DROP KEYSPACE IF EXISTS race_back")
-    return unload, measured(["hourglass", "restore", "race", "kps", "--into", "kps", "--rename", "race=race_back", "--quiet"], place)
+    return unload, ours("restore", "race", "kps", "--into", "kps", "--rename", "race=race_back", "--quiet")
+
+
+def reading(place, session):
+    """The driver that ours uses, reading what ours reads, and nothing else."""
+    told = [column for name in ["v", "n", "m", "ts"] for column in [name, f"WRITETIME({name})", f"TTL({name})"]]
+    command = ["bench-raw-cassandra", ADDRESS, PORT, USER, TLS, "race.t", ", ".join(["pk", "ck", *told])]
+    return run(command, place, {"CASSANDRA_PASSWORD": PASSWORD}), None
 
 
 def dsbulk(place, session):
@@ -122,53 +115,52 @@ def dsbulk(place, session):
     common += [f"{tls}.class", "DefaultSslEngineFactory", f"{tls}.hostname-validation", "false", f"{tls}.truststore-path", place / "trust.p12"]
     common += [f"{tls}.truststore-password", secret, f"{tls}.keystore-path", place / "key.p12", f"{tls}.keystore-password", secret]
     java = ["java", "-Xmx1g", "-cp", f"{os.environ['HOURGLASS_DSBULK']}/lib/*", "com.datastax.oss.dsbulk.runner.DataStaxBulkLoader"]
-    unload = measured([*java, "unload", "-k", "race", "-url", place / "rows", *common], place)
+    unload = run([*java, "unload", "-k", "race", "-url", place / "rows", *common], place)
     make(session, "race_back")
-    return unload, measured([*java, "load", "-k", "race_back", "-url", place / "rows", *common], place)
+    return unload, run([*java, "load", "-k", "race_back", "-url", place / "rows", *common], place)
 
 
 def cqlsh(place, session):
     (place / "cqlshrc").write_text(f"[ssl]\ncertfile = {TLS}/ca.crt\nuserkey = {TLS}/client.key\nusercert = {TLS}/client.crt\nvalidate = true\n")
     command = [sys.executable, f"{lab['CQLSH']}/bin/cqlsh", "--ssl", "--cqlshrc", place / "cqlshrc", "-u", USER, "-p", PASSWORD, ADDRESS, PORT, "-e"]
     env = {"PYTHONPATH": lab["CQLSH"]}
-    unload = measured([*command, f"COPY race.t ({COLUMNS}) TO 'rows.csv' WITH NUMPROCESSES=2"], place, env)
+    unload = run([*command, f"COPY race.t ({COLUMNS}) TO 'rows.csv' WITH NUMPROCESSES=2"], place, env)
     make(session, "race_back")
-    return unload, measured([*command, f"COPY race_back.t ({COLUMNS}) FROM 'rows.csv' WITH NUMPROCESSES=2"], place, env)
+    return unload, run([*command, f"COPY race_back.t ({COLUMNS}) FROM 'rows.csv' WITH NUMPROCESSES=2"], place, env)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="restore-tests/bench cassandra")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--runs", type=int, default=5, help="runs of which the median counts (default 5)")
+    parser.add_argument("--rows", type=int, default=500_000, help="how many (default 500000)")
     parser.add_argument("--wide", action="store_true", help="all rows in one partition, and only hourglass, for its memory")
     given = parser.parse_args()
     session = connect()
     fill(session, given.rows, given.wide)
-    tools = {"hourglass": hourglass, "dsbulk 1.10.0": dsbulk, "cqlsh 6.2.2 COPY": cqlsh}
-    tools = dict(list(tools.items())[: 1 if given.wide else None])
-    samples = {name: [] for name in tools}
-    for run in range(given.runs):
-        names = list(tools)
-        for name in names[run % len(names) :] + names[: run % len(names)]:
-            with tempfile.TemporaryDirectory(prefix="hourglass-race.", dir="/dev/shm") as folder:
-                samples[name].append(tools[name](Path(folder), session))
-            there = sum(1 for _ in session.execute("SELECT pk FROM race_back.t"))
-            if there != given.rows:
-                sys.exit(f"{name} has loaded {there} of {given.rows} rows")
-            print(f"{name}: unload {samples[name][-1][0][0]:.2f} s, load {samples[name][-1][1][0]:.2f} s", file=sys.stderr)
-            # What the last one left to be compacted is not the next one's.
-            session.execute("DROP KEYSPACE race_back")
-            time.sleep(5)
-    print("\n| tool | unload s | ratio | peak MiB | load s | ratio | peak MiB |\n|---|---|---|---|---|---|---|")
-    first = None
-    for name, runs in samples.items():
-        walls = [statistics.median(run[way][0] for run in runs) for way in (0, 1)]
-        peaks = [max(run[way][1] for run in runs) for way in (0, 1)]
-        first = first or walls
-        cells = [f"{wall:.2f} | {wall / base:.2f} | {peak:.0f}" for wall, base, peak in zip(walls, first, peaks)]
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nMedians of {given.runs}, {given.rows:,} rows.")
+    tools = {"hourglass": hourglass, "reading alone": reading, "DSBulk 1.10.0": dsbulk, "cqlsh 6.2.2 COPY": cqlsh}
+    names = list(tools)[: 1 if given.wide else None]
+    unloads, loads = {}, {}
+    for name in turns(names, given.runs):
+        with tempfile.TemporaryDirectory(prefix="hourglass-race.", dir=lab["DIR"]) as folder:
+            unload, load = tools[name](Path(folder), session)
+        unloads.setdefault(name, []).append(unload)
+        if load is None:
+            continue
+        loads.setdefault(name, []).append(load)
+        there = sum(1 for _ in session.execute("SELECT pk FROM race_back.t"))
+        if there != given.rows:
+            sys.exit(f"{name} has loaded {there} of {given.rows} rows")
+        # What the last one left to be compacted is not the next one's.
+        session.execute("DROP KEYSPACE race_back")
+        time.sleep(5)
+    loaded = lambda name: cells(loads[name], loads[names[0]]) if name in loads else [""] * len(COST)
+    head = ["tool", *(name.format("unload") for name in COST), *(name.format("load") for name in COST)]
+    lines = [[name, *cells(unloads[name], unloads[names[0]]), *loaded(name)] for name in names]
+    table(f"Cassandra, {given.rows:,} rows", head, lines)
+    print(f"\nMedians of {given.runs}, tools in turn; the node is most of others. {os.cpu_count()} processors.")
     session.execute("DROP KEYSPACE race")
+    sys.stdout.flush()
+    # Threads of the driver would wait.
     os._exit(0)
 
 

@@ -15,24 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import measured, table
+from bench_race import site, table
 
 AT_ONCE = 32
 PLANES = {name: Path(os.environ[f"HOURGLASS_LAB_KUBECONFIG_{name.upper()}"]) for name in "ab"}
 KUBECTL = f"{os.environ['HOURGLASS_LAB_KUBERNETES']}/kubectl"
 
-CONFIG = """
-site: here
-locations: {{ primary: {{ url: "file://{place}/repo" }} }}
-control: {{ url: "file://{place}/control" }}
-capture_key_file: capture.key
-operator_key_file: operator.key
-state_dir: state
-sources:
-  cluster: {{ kubernetes: {{ kubeconfig: "{a}", namespaces: ["ours*"] }} }}
-  spare: {{ kubernetes: {{ kubeconfig: "{b}", restore: {{ secrets: [{{ secrets: "*/*", class: carry }}] }} }} }}
-policies: {{ race: {{ members: {{ cluster: required }} }} }}
-"""
+SOURCES = f"""
+  cluster: {{ kubernetes: {{ kubeconfig: "{PLANES["a"]}", namespaces: ["ours*"] }} }}
+  spare: {{ kubernetes: {{ kubeconfig: "{PLANES["b"]}", restore: {{ secrets: [{{ secrets: "*/*", class: carry }}] }} }} }}"""
 
 
 def kubectl(plane, *words):
@@ -115,13 +106,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hourglass-bench.", dir=os.environ["HOURGLASS_LAB_DIR"]) as folder:
         work = Path(folder)
         raw_make("a", "ours", count, work)
-        (work / "hourglass.yaml").write_text(CONFIG.format(place=work, **PLANES))
-        for name in ["repo", "control"]:
-            (work / name).mkdir()
-        env = os.environ | {"HOME": str(work)}
-        run = lambda *words: measured(["hourglass", *words], work, env, work / "log")
-        for words in [["init", "--write"], ["keys", "prove"]]:
-            run(*words)
+        env, run = os.environ | {"HOME": str(work)}, site(work, SOURCES, "cluster", "")
         listed, captured = raw_list("a", work), run("backup", "race", "--quiet")
         made, restored = [], []
         restore = lambda name: ["restore", "race", "cluster", "ours", "--into", "spare", "--rename", f"ours={name}", "--quiet"]

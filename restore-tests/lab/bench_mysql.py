@@ -10,27 +10,24 @@ import shutil
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench import MIB, cells, measured, table, turns
+from bench_race import COST, MIB, cells, measured, site, table, turns
+
+# Clients that make the data, and rows that each makes at a time.
+CLIENTS = 4
+STEP = 500_000
 
 DATABASE = "race"
 USER, PASSWORD = os.environ["HOURGLASS_LAB_MYSQL_USER"], os.environ["HOURGLASS_LAB_MYSQL_PASSWORD"]
 SOURCE, TARGET = os.environ["HOURGLASS_LAB_MARIADB_A_SOCKET"], os.environ["HOURGLASS_LAB_MARIADB_B_SOCKET"]
 SETTINGS = "set global innodb_buffer_pool_size = 2 << 30, global innodb_flush_log_at_trx_commit = 2, global innodb_log_file_size = 512 << 20"
 
-CONFIG = """
-site: here
-locations: {{ primary: {{ url: "file://{place}/repo" }} }}
-control: {{ url: "file://{place}/control" }}
-capture_key_file: capture.key
-operator_key_file: operator.key
-state_dir: state
-sources:
-  data: {{ mysql: {{ socket: "{source}", user: {user}, password_file: password, databases: [{database}], lanes: {lanes} }} }}
-  there: {{ mysql: {{ socket: "{target}", user: {user}, password_file: password, lanes: {lanes} }} }}
-policies: {{ race: {{ members: {{ data: required }} }} }}
-"""
+LANES = os.cpu_count()
+SOURCES = f"""
+  data: {{ mysql: {{ socket: "{SOURCE}", user: {USER}, password_file: password, databases: [{DATABASE}], lanes: {LANES} }} }}
+  there: {{ mysql: {{ socket: "{TARGET}", user: {USER}, password_file: password, lanes: {LANES} }} }}"""
 
 
 def sql(socket, text):
@@ -46,16 +43,23 @@ def make(tables, rows):
     """Tables of `rows` rows each; random digits, as sysbench has them."""
     digits = "lpad(floor(rand() * 1e11), 11, '0')"
     groups = lambda count: "concat_ws('-', " + ", ".join([digits] * count) + ")"
+    names = [f"sbtest{number}" for number in range(1, tables + 1)]
+    create = (
+        "create table {} (id int unsigned not null auto_increment primary key, k int unsigned not null default 0,"
+        " c char(120) not null default '', pad char(60) not null default '')"
+    )
+    insert = f"insert into {{}} select seq, floor(rand() * {rows}), {groups(10)}, {groups(5)} from seq_1_to_{rows} where seq between {{}} and {{}}"
     sql(SOURCE, f"drop database if exists {DATABASE}; create database {DATABASE}")
-    for number in range(1, tables + 1):
-        name = f"{DATABASE}.sbtest{number}"
-        sql(
-            SOURCE,
-            f"use {DATABASE}; create table {name} (id int unsigned not null auto_increment primary key, k int unsigned not null default 0,"
-            f" c char(120) not null default '', pad char(60) not null default '');"
-            f"insert into {name} select seq, floor(rand() * {rows}), {groups(10)}, {groups(5)} from seq_1_to_{rows};"
-            f"alter table {name} add key k (k); analyze table {name}; purge binary logs before now()",
-        )
+    side_by_side([create.format(name) for name in names])
+    side_by_side([insert.format(name, first, first + STEP - 1) for first in range(1, rows + 1, STEP) for name in names])
+    side_by_side([f"alter table {name} add key k (k); analyze table {name}" for name in names])
+
+
+def side_by_side(statements):
+    """Several clients, each with a share of the statements."""
+    one = lambda share: sql(SOURCE, f"set sql_log_bin = 0; use {DATABASE};" + ";".join(statements[share::CLIENTS]))
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(one, range(CLIENTS)))
 
 
 def sums(socket, tables):
@@ -63,7 +67,7 @@ def sums(socket, tables):
 
 
 class Tool:
-    """A program with its folder; `dump` and `load` are commands."""
+    """A program with its folder; `dump` and `load` are commands. One that only reads loads nothing."""
 
     def __init__(self, name, place, dump, load):
         self.name, self.place, self.dump_command, self.load_command = name, place, dump, load
@@ -91,37 +95,31 @@ class Tool:
 class Hourglass(Tool):
     def begin(self):
         super().begin()
-        names = {"place": self.place, "source": SOURCE, "target": TARGET, "user": USER, "database": DATABASE, "lanes": os.cpu_count()}
-        (self.place / "hourglass.yaml").write_text(CONFIG.format(**names))
-        for folder in ["repo", "control"]:
-            (self.place / folder).mkdir()
-        password = self.place / "password"
-        password.touch(mode=0o600)
-        password.write_text(PASSWORD)
-        for command in [["init", "--write"], ["keys", "prove"]]:
-            self.run(["hourglass", *command])
+        site(self.place, SOURCES, "data", PASSWORD)
 
 
-def tools(work):
-    lanes = str(os.cpu_count())
+def tools(work, tables):
     login = [f"--user={USER}", f"--password={PASSWORD}"]
     place = work / "pipe"
     identity = work / "identity"
     subprocess.run(["age-keygen", "-o", identity], check=True, capture_output=True)
     recipient = subprocess.run(["age-keygen", "-y", identity], check=True, capture_output=True, text=True).stdout.strip()
+    client = f"--no-defaults --socket={SOURCE} --user={USER}"
     pipe = (
-        f"mariadb-dump --no-defaults --socket={SOURCE} --user={USER} --single-transaction --quick --databases {DATABASE}"
+        f"mariadb-dump {client} --single-transaction --quick --databases {DATABASE}"
         f" | zstd -3 --quiet | age --encrypt --recipient {recipient} --output {place}/dump"
     )
     unpipe = f"age --decrypt --identity {identity} {place}/dump | zstd --decompress --quiet | mariadb --no-defaults --socket={TARGET} --user={USER}"
+    read = f"seq {tables} | xargs -P {LANES} -I N mariadb {client} --quick --batch --raw --execute='select * from sbtestN' {DATABASE} >/dev/null"
     dumped = work / "mydumper" / "dump"
     return [
         Hourglass("hourglass", work / "hourglass", ["hourglass", "backup", "race", "--quiet"], ["hourglass", "restore", "race", "data", "--into", "there", "--quiet"]),
+        Tool("reading alone", work / "read", ["bash", "-c", read], None),
         Tool(
             "mydumper, myloader",
             work / "mydumper",
-            ["mydumper", *login, f"--socket={SOURCE}", f"--threads={lanes}", f"--database={DATABASE}", f"--outputdir={dumped}"],
-            ["myloader", *login, f"--socket={TARGET}", f"--threads={lanes}", "--enable-binlog", f"--directory={dumped}"],
+            ["mydumper", *login, f"--socket={SOURCE}", f"--threads={LANES}", f"--database={DATABASE}", f"--outputdir={dumped}"],
+            ["myloader", *login, f"--socket={TARGET}", f"--threads={LANES}", "--enable-binlog", f"--directory={dumped}"],
         ),
         Tool("mariadb-dump, zstd, age", place, ["bash", "-o", "pipefail", "-c", pipe], ["bash", "-o", "pipefail", "-c", unpipe]),
     ]
@@ -140,18 +138,19 @@ def main():
         sql(socket, SETTINGS)
     make(given.tables, rows)
     with tempfile.TemporaryDirectory(prefix="hourglass-bench.", dir=os.environ["HOURGLASS_LAB_DIR"]) as folder:
-        racers = tools(Path(folder))[: 1 if given.alone else None]
+        racers = tools(Path(folder), given.tables)[: 1 if given.alone else None]
         dumps, loads, stored, expected = {}, {}, {}, sums(SOURCE, given.tables)
         for tool in turns(racers, given.runs):
             tool.expected, tool.tables = expected, given.tables
             dumps.setdefault(tool.name, []).append(tool.dump())
             stored[tool.name] = sum(file.stat().st_size for file in tool.place.rglob("*") if file.is_file())
-            loads.setdefault(tool.name, []).append(tool.load())
+            if tool.load_command:
+                loads.setdefault(tool.name, []).append(tool.load())
             shutil.rmtree(tool.place)
         first = racers[0].name
-        cost = ["{} s", "ratio", "CPU s", "peak MiB", "others"]
-        head = ["tool", *(name.format("dump") for name in cost), "stored MiB", *(name.format("load") for name in cost)]
-        lines = [[tool.name, *cells(dumps[tool.name], dumps[first]), f"{stored[tool.name] / MIB:.0f}", *cells(loads[tool.name], loads[first])] for tool in racers]
+        head = ["tool", *(name.format("dump") for name in COST), "stored MiB", *(name.format("load") for name in COST)]
+        loaded = lambda tool: cells(loads[tool.name], loads[first]) if tool.name in loads else [""] * len(COST)
+        lines = [[tool.name, *cells(dumps[tool.name], dumps[first]), f"{stored[tool.name] / MIB:.0f}", *loaded(tool)] for tool in racers]
         table(f"MariaDB, {given.tables} tables of {rows:,} rows like sysbench's", head, lines)
     print(
         f"\nMedians of {given.runs}, tools in turn. Servers and files in memory where it has room. CPU s and peak MiB are the tools' own, without the server's;"

@@ -4,6 +4,7 @@ mod balance;
 mod engine;
 mod equal;
 pub mod faults;
+mod managed;
 mod planted;
 mod rights;
 mod room;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     model::ChunkId,
     pipeline::{
+        Pace,
         hash::sha256,
         pack::{PackBuilder, Placement},
     },
@@ -151,8 +152,8 @@ pub async fn assemble(pieces: mpsc::Receiver<Piece>, to: Arc<Destination>, lanes
     let target = (to.pack_target / lanes).max(LANE_PACK_MIN.min(to.pack_target));
     let mut assembler = Assembler::new(Arc::clone(&to), (target, (PUTS_MAX / lanes).max(1)));
     let source = futures::stream::unfold(pieces, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) });
-    let encoders = to.pool.workers() + 2;
-    let mut encoded = source.map(|piece| encode(piece, Arc::clone(&to))).buffered(encoders).boxed();
+    let (encoders, pace) = (to.pool.workers() + 2, Arc::new(Pace::default()));
+    let mut encoded = source.map(|piece| encode(piece, Arc::clone(&to), Arc::clone(&pace))).buffered(encoders).boxed();
     while let Some(item) = encoded.next().await {
         assembler.take(item?).await?;
     }
@@ -167,11 +168,11 @@ enum Encoded {
     End(usize, bool),
 }
 
-async fn encode(piece: Piece, to: Arc<Destination>) -> Result<Encoded, BackupError> {
+async fn encode(piece: Piece, to: Arc<Destination>, pace: Arc<Pace>) -> Result<Encoded, BackupError> {
     Ok(match piece {
         Piece::New { start, bytes, id } => {
             let size = u32::try_from(bytes.len()).expect("a chunk has at most 4 MiB");
-            let frame = to.encoder.encode(bytes).await?;
+            let frame = to.encoder.encode_at(pace, bytes).await?;
             Encoded::Frame { start, size, id, frame }
         }
         Piece::Known { start, place } => Encoded::Known { start, place },

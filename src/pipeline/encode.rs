@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{CpuPool, FrameEncoder, PipelineError};
+use super::{CpuPool, Effort, FrameEncoder, Pace, PipelineError};
 
 /// One chunk on its way in. `tag` travels along: the chunk's id, its place in the stream, its permit.
 #[derive(Debug)]
@@ -48,12 +48,33 @@ impl Encoder {
 
     /// Compresses one chunk and verifies the frame.
     pub async fn encode(&self, plain: Bytes) -> Result<Bytes, PipelineError> {
+        self.with_encoder(move |encoder| encoder.encode(&plain)).await
+    }
+
+    /// As [`Encoder::encode`], as hard as `pace` says, which learns from it.
+    pub async fn encode_at(&self, pace: Arc<Pace>, plain: Bytes) -> Result<Bytes, PipelineError> {
+        let effort = pace.next();
+        let work = move |encoder: &mut FrameEncoder| match effort {
+            Effort::Thorough => encoder.encode(&plain),
+            Effort::Fast => encoder.encode_fast(&plain),
+            Effort::Trial => encoder.encode_trial(&plain).map(|(frame, fast)| {
+                pace.tried(fast);
+                frame
+            }),
+        };
+        self.with_encoder(work).await
+    }
+
+    async fn with_encoder(
+        &self,
+        work: impl FnOnce(&mut FrameEncoder) -> Result<Vec<u8>, PipelineError> + Send + 'static,
+    ) -> Result<Bytes, PipelineError> {
         let (idle, level) = (self.idle.clone(), self.level);
         let work = move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut encoder = taken.map_or_else(|| FrameEncoder::new(level), Ok)?;
             // An encoder that has failed is not trusted again.
-            let frame = encoder.encode(&plain)?;
+            let frame = work(&mut encoder)?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(encoder);
             Ok(frame.into())
         };

@@ -1,6 +1,6 @@
 //! One chunk, one zstd frame: with content size and checksum, decoded again before it counts as written.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use zstd::{
     bulk::{Compressor, Decompressor},
@@ -11,6 +11,12 @@ use super::PipelineError;
 
 /// The compression level, unless another is asked for.
 pub const DEFAULT_LEVEL: i32 = 3;
+
+/// The level for chunks that it makes hardly larger; several times as fast.
+const FAST_LEVEL: i32 = 1;
+
+/// Hardly larger: by at most this part of the frame.
+const HARDLY: usize = 50;
 
 /// The most plaintext that one frame holds, in bytes: twice the largest chunk.
 pub const FRAME_PLAIN_MAX: usize = 8 << 20;
@@ -25,6 +31,7 @@ pub(super) fn frame_max() -> usize {
 /// Compresses chunks. Holds the memory of one compressor, so make one per thread and keep it.
 pub struct FrameEncoder {
     compressor: Compressor<'static>,
+    level: i32,
     decoder: FrameDecoder,
     frame: Vec<u8>,
     check: Vec<u8>,
@@ -37,30 +44,49 @@ impl FrameEncoder {
         for parameter in [CParameter::ContentSizeFlag(true), CParameter::ChecksumFlag(true)] {
             compressor.set_parameter(parameter).map_err(PipelineError::Compress)?;
         }
-        Ok(FrameEncoder { compressor, decoder: FrameDecoder::new()?, frame: Vec::new(), check: Vec::new() })
+        Ok(FrameEncoder { compressor, level, decoder: FrameDecoder::new()?, frame: Vec::new(), check: Vec::new() })
     }
 
     /// Compresses `plain`, at most [`FRAME_PLAIN_MAX`] bytes of it, into one frame; decodes the frame again and compares before returning it.
     pub fn encode(&mut self, plain: &[u8]) -> Result<Vec<u8>, PipelineError> {
-        self.compress(plain)?;
-        self.verify(plain)?;
-        Ok(self.frame.clone())
+        self.compress(plain, self.level)?;
+        self.verify(plain)
     }
 
-    fn compress(&mut self, plain: &[u8]) -> Result<(), PipelineError> {
+    /// As [`FrameEncoder::encode`], at a fast level.
+    pub fn encode_fast(&mut self, plain: &[u8]) -> Result<Vec<u8>, PipelineError> {
+        self.compress(plain, FAST_LEVEL)?;
+        self.verify(plain)
+    }
+
+    /// Compresses at both levels. Gives the fast frame, and true, when it is hardly larger than the other.
+    pub fn encode_trial(&mut self, plain: &[u8]) -> Result<(Vec<u8>, bool), PipelineError> {
+        self.compress(plain, FAST_LEVEL)?;
+        let fast = mem::take(&mut self.frame);
+        self.compress(plain, self.level)?;
+        let will_do = fast.len() <= self.frame.len() + self.frame.len() / HARDLY;
+        if will_do {
+            self.frame = fast;
+        }
+        Ok((self.verify(plain)?, will_do))
+    }
+
+    fn compress(&mut self, plain: &[u8], level: i32) -> Result<(), PipelineError> {
         if plain.len() > FRAME_PLAIN_MAX {
             return Err(PipelineError::TooLarge { what: "a chunk", size: plain.len() as u64, limit: FRAME_PLAIN_MAX as u64 });
         }
         self.frame.clear();
         self.frame.reserve(compress_bound(plain.len()));
+        self.compressor.set_parameter(CParameter::CompressionLevel(level)).map_err(PipelineError::Compress)?;
         self.compressor.compress_to_buffer(plain, &mut self.frame).map_err(PipelineError::Compress)?;
         Ok(())
     }
 
-    fn verify(&mut self, plain: &[u8]) -> Result<(), PipelineError> {
+    /// A copy of the frame, once it decodes to `plain`.
+    fn verify(&mut self, plain: &[u8]) -> Result<Vec<u8>, PipelineError> {
         let decoded = self.decoder.decode(&self.frame, plain.len(), &mut self.check);
         match decoded.is_ok() && self.check == plain {
-            true => Ok(()),
+            true => Ok(self.frame.clone()),
             false => Err(PipelineError::Verify),
         }
     }

@@ -38,6 +38,19 @@ fn negative_levels_work_too() {
 }
 
 #[test]
+fn a_fast_frame_is_chosen_where_it_is_hardly_larger() {
+    let digits: Vec<u8> = random(1 << 20).iter().map(|byte| b'0' + byte % 10).collect();
+    let text = include_bytes!("seal.rs").to_vec();
+    let mut encoder = FrameEncoder::new(DEFAULT_LEVEL).unwrap();
+    for (plain, fast) in [(random(1 << 20), true), (digits, true), (text, false)] {
+        let (frame, chosen) = encoder.encode_trial(&plain).unwrap();
+        assert_eq!(chosen, fast);
+        assert_eq!(frame, if fast { encoder.encode_fast(&plain).unwrap() } else { encoder.encode(&plain).unwrap() });
+        assert!(decode(&frame, plain.len()).unwrap() == plain);
+    }
+}
+
+#[test]
 fn concatenated_frames_decode_as_one_and_one_by_one() {
     let parts = [random(70_000), vec![], vec![7; 300_000]];
     let (frames, plain) = (parts.each_ref().map(|part| encode(part)).concat(), parts.concat());
@@ -110,11 +123,11 @@ fn an_encoder_finds_that_its_memory_changed_a_frame() {
     let plain = random(100_000);
     let mut encoder = FrameEncoder::new(DEFAULT_LEVEL).unwrap();
     for at in [0, 5, 50_000] {
-        encoder.compress(&plain).unwrap();
+        encoder.compress(&plain, DEFAULT_LEVEL).unwrap();
         encoder.frame[at] ^= 4;
         assert_eq!(encoder.verify(&plain).unwrap_err().kind(), super::super::ErrorKind::Machine);
     }
-    encoder.compress(&plain).unwrap();
+    encoder.compress(&plain, DEFAULT_LEVEL).unwrap();
     assert!(matches!(encoder.verify(&plain[1..]), Err(PipelineError::Verify)));
     encoder.verify(&plain).unwrap();
 }

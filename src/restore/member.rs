@@ -207,14 +207,11 @@ fn place(member: &SealedMember, component: &SealedComponent, path: &Path) -> Pat
 
 /// That nothing is in the way of any component. It is asked before the journal says that whatever lies there is this restore's own.
 async fn check_vacant(member: &SealedMember, path: &Path, overwrite: Overwrite) -> Result<(), RestoreError> {
-    let places: Vec<_> = member.components.iter().map(|component| (component.shape, place(member, component, path))).collect();
+    let (member, path) = (member.clone(), path.to_owned());
     let check = move || {
-        places.into_iter().try_for_each(|(shape, place)| match shape {
-            Shape::Tree => TreeWriter::create(&place, overwrite).map(drop),
-            Shape::Stream if overwrite == Overwrite::Refuse && place.symlink_metadata().is_ok() => {
-                Err(SourceError::NotEmpty { path: place.display().to_string() })
-            }
-            Shape::Stream => Ok(()),
+        member.components.iter().try_for_each(|component| match component.shape {
+            Shape::Tree => TreeWriter::create(&place(&member, component, &path), overwrite).map(drop),
+            Shape::Stream => StreamSink::place(&path, &component.name, overwrite).map(drop),
         })
     };
     Ok(tokio::task::spawn_blocking(check).await.map_err(|_| RestoreError::TornDown)??)

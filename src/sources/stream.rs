@@ -6,7 +6,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{Overwrite, RowDigest, SourceError};
@@ -75,20 +75,32 @@ impl StreamSink {
         StreamSink { writer: Box::new(writer), end: Box::new(end) }
     }
 
-    /// A sink into a new file below `directory`, at the words of the component's name; folders are made when they do not exist.
+    /// Where the file of a component lies below `directory`: at the words of its name.
     ///
     /// # Errors
-    /// When the name could lead elsewhere, or the file exists and may not be replaced.
-    pub fn file(directory: &Path, name: &str, overwrite: Overwrite) -> Result<StreamSink, SourceError> {
+    /// When the name could lead elsewhere, or something is there and may not be replaced.
+    pub fn place(directory: &Path, name: &str, overwrite: Overwrite) -> Result<PathBuf, SourceError> {
         let unsafe_word = |word: &str| matches!(word, "" | "." | "..") || word.contains('\0') || word.len() > 255;
         if name.split('/').any(unsafe_word) {
             return Err(SourceError::UnsafePath { path: name.to_owned() });
         }
+        let path = directory.join(name);
+        match overwrite {
+            Overwrite::Refuse if path.symlink_metadata().is_ok() => Err(SourceError::NotEmpty { path: path.display().to_string() }),
+            _ => Ok(path),
+        }
+    }
+
+    /// A sink into a new file at its [`StreamSink::place`]; folders are made when they do not exist.
+    ///
+    /// # Errors
+    /// When it has no such place, or cannot be made.
+    pub fn file(directory: &Path, name: &str, overwrite: Overwrite) -> Result<StreamSink, SourceError> {
+        let path = StreamSink::place(directory, name, overwrite)?;
         let io_error = |doing, path: &Path| {
             let path = path.display().to_string();
             move |source| SourceError::Io { doing, path, source }
         };
-        let path = directory.join(name);
         let folder = path.parent().unwrap_or(directory);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make the directory", folder))?;
         let mut options = OpenOptions::new();
@@ -97,10 +109,7 @@ impl StreamSink {
             Overwrite::Refuse => options.create_new(true),
             Overwrite::InPlace => options.create(true).truncate(true),
         };
-        let file = options.open(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => SourceError::NotEmpty { path: path.display().to_string() },
-            _ => io_error("create", &path)(source),
-        })?;
+        let file = options.open(&path).map_err(io_error("create", &path))?;
         let kept: File = file.try_clone().map_err(io_error("create", &path))?;
         Ok(StreamSink::new(file, move || kept.sync_all().map_err(io_error("sync", &path))))
     }

@@ -117,6 +117,8 @@ async fn make(restore: &Restore, session: &mut Session, definition: &Definition,
             retried(session, &sql.replacen(&format!("DEFINER={named}"), "DEFINER=CURRENT_USER", 1), doing).await?;
             let what = format!("was defined by {named}, which this account may not set: {} defines it now", restore.config.user);
             restore.note(&subject(definition, &restore.name(&definition.database)), what);
+            let key = (definition.kind, definition.database.clone(), definition.name.clone());
+            restore.definers.lock().expect("no holder of this lock panics").insert(key, named.to_owned());
         }
         other => other?,
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read},
+    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use mysql_async::{Value, prelude::Queryable};
+use mysql_async::{QueryResult, TextProtocol, Value, prelude::Queryable};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -34,7 +35,7 @@ const BLOCK: usize = 256 << 10;
 /// Blocks between the session and its reader.
 const BLOCKS: usize = 2;
 
-/// Longest time without a row, while the server looks for the first or sorts.
+/// Longest time without a block, while the server looks for the first row or sorts.
 const SILENCE: Duration = Duration::from_secs(1800);
 
 /// Sessions that several threads take from and give back to.
@@ -74,7 +75,7 @@ impl Lanes {
     /// Closes all that are at home; those on loan close when they come back.
     pub(super) async fn end(&self) {
         self.0.free.close();
-        let sessions = std::mem::take(&mut *self.0.home.lock().expect("no holder of this lock panics"));
+        let sessions = mem::take(&mut *self.0.home.lock().expect("no holder of this lock panics"));
         futures::future::join_all(sessions.into_iter().map(Session::end)).await;
     }
 }
@@ -103,36 +104,57 @@ impl Drop for Lane {
     }
 }
 
-/// Runs a chunk's `select`, and hands every row as a line (without its line feed) to `each`. What that gives back goes to `sender`; whether
-/// all of it was taken is the answer.
+/// Runs a chunk's `select`, and hands every row as a line (without its line feed) to `each`. Blocks of whole lines go to `sender`, where there
+/// is one; whether all of them were taken is the answer.
 pub(super) async fn lines(
     session: &mut Session,
     sql: &str,
     subject: &str,
     sender: Option<&mpsc::Sender<Vec<u8>>>,
-    mut each: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send,
+    mut each: impl FnMut(&[u8]) + Send,
 ) -> Result<bool, SourceError> {
     let error = |error| refused(format!("read the rows of {subject}"), error);
     let silent = |_| error(late(SILENCE));
     let mut result = timeout(SILENCE, session.conn.query_iter(sql)).await.map_err(silent)?.map_err(error)?;
-    let mut line = Vec::new();
-    while let Some(row) = timeout(SILENCE, result.next()).await.map_err(silent)?.map_err(error)? {
-        line.clear();
+    let mut block = Vec::with_capacity(BLOCK + BLOCK / 8);
+    loop {
+        let more = timeout(SILENCE, fill(&mut block, &mut result, &mut each)).await.map_err(silent)?.map_err(error)?;
+        match sender {
+            Some(sender) if !block.is_empty() => {
+                let full = mem::replace(&mut block, Vec::with_capacity(BLOCK + BLOCK / 8));
+                if sender.send(full).await.is_err() {
+                    return Ok(false);
+                }
+            }
+            _ => block.clear(),
+        }
+        if !more {
+            return Ok(true);
+        }
+    }
+}
+
+/// Appends rows as lines until the block is full; says whether there may be more.
+async fn fill(
+    block: &mut Vec<u8>,
+    result: &mut QueryResult<'_, '_, TextProtocol>,
+    each: &mut (impl FnMut(&[u8]) + Send),
+) -> Result<bool, mysql_async::Error> {
+    while block.len() < BLOCK {
+        let Some(row) = result.next().await? else { return Ok(false) };
+        let begin = block.len();
         for (number, value) in row.unwrap_raw().into_iter().enumerate() {
             if number > 0 {
-                line.push(b'\t');
+                block.push(b'\t');
             }
             match value {
-                Some(Value::Bytes(bytes)) => line::field(&mut line, Some(&bytes)),
+                Some(Value::Bytes(bytes)) => line::field(block, Some(&bytes)),
                 // The text protocol has bytes and nulls only.
-                _ => line::field(&mut line, None),
+                _ => line::field(block, None),
             }
         }
-        if let (Some(block), Some(sender)) = (each(&line), sender)
-            && sender.send(block).await.is_err()
-        {
-            return Ok(false);
-        }
+        each(&block[begin..]);
+        block.push(b'\n');
     }
     Ok(true)
 }
@@ -193,17 +215,13 @@ pub(super) fn rows(
         let subject = chunk.subject();
         let doing = format!("read the rows of {subject}");
         lane.session().run("savepoint hourglass", &doing).await?;
-        let (mut digester, mut bytes, mut block) = (key.digester(), 0_u64, Vec::with_capacity(BLOCK + BLOCK / 8));
+        let (mut digester, mut bytes) = (key.digester(), 0_u64);
         let sql = chunk.select(&chunk.database, make);
         let each = |line: &[u8]| {
             digester.row(line);
             bytes += line.len() as u64 + 1;
-            block.extend_from_slice(line);
-            block.push(b'\n');
-            (block.len() >= BLOCK).then(|| std::mem::replace(&mut block, Vec::with_capacity(BLOCK + BLOCK / 8)))
         };
-        let whole = lines(lane.session(), &sql, &subject, Some(&sender), each).await?;
-        if whole && (block.is_empty() || sender.send(block).await.is_ok()) {
+        if lines(lane.session(), &sql, &subject, Some(&sender), each).await? {
             lane.session().run("rollback to savepoint hourglass", &doing).await?;
             lane.give();
         }

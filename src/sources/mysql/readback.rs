@@ -10,7 +10,7 @@ use super::{
     catalog,
     chunk::Chunk,
     connect::{Role, Session, quote},
-    definition::{Definition, Kind, renamed, split},
+    definition::{Definition, Kind, definer, renamed, split},
     dump::{digest, lines},
     line,
     objects::{Objects, objects},
@@ -35,11 +35,8 @@ pub(super) async fn rows(restore: &Restore, chunk: &Chunk) -> Result<Option<RowD
     let database = restore.name(&chunk.database);
     let mut digester = restore.row_key.digester();
     let mut lane = restore.lanes.take().await?;
-    let each = |line: &[u8]| {
-        digester.row(line);
-        None
-    };
-    lines(lane.session(), &chunk.select(&database, restore.server.make), &format!("{database}.{}", chunk.table), None, each).await?;
+    let (select, subject) = (chunk.select(&database, restore.server.make), format!("{database}.{}", chunk.table));
+    lines(lane.session(), &select, &subject, None, |line| digester.row(line)).await?;
     lane.give();
     Ok(Some(digester.digest()))
 }
@@ -63,7 +60,7 @@ async fn found(restore: &Restore, component: &Component) -> Result<Option<Vec<De
     for name in databases(component) {
         let database = catalog::database(&mut session, &restore.server, &restore.name(&name)).await?;
         let definitions = part.take(objects(&mut session, &database).await?).into_iter();
-        found.extend(definitions.map(|definition| under_old_names(definition, &name, &restore.target.rename)));
+        found.extend(definitions.map(|definition| restore.under_its_definer(under_old_names(definition, &name, &restore.target.rename))));
     }
     session.end().await;
     Ok(Some(found))
@@ -95,6 +92,18 @@ pub(super) async fn different_definitions(
     let problems: Vec<Problem> = named.map(problem).collect();
     let keys = || Problem { subject: component.name.clone(), what: "a key or a foreign key is not as it was saved".to_owned() };
     Ok(if problems.is_empty() { vec![keys()] } else { problems })
+}
+
+impl Restore {
+    /// A definition as it was before this account had to define it itself, which was told.
+    fn under_its_definer(&self, mut definition: Definition) -> Definition {
+        let key = (definition.kind, definition.database.clone(), definition.name.clone());
+        let definers = self.definers.lock().expect("no holder of this lock panics");
+        if let (Some(named), Some(own)) = (definers.get(&key), definer(&definition.sql)) {
+            definition.sql = definition.sql.replacen(&format!("DEFINER={own}"), &format!("DEFINER={named}"), 1);
+        }
+        definition
+    }
 }
 
 /// A definition as it was before its database, and those that it names, got other names.
@@ -177,7 +186,6 @@ pub(super) async fn differences(restore: &Restore, chunk: &Chunk, saved: &mut (d
         if held.counts.len() < HELD {
             *held.count(line) += 1;
         }
-        None
     };
     lines(lane.session(), &select, &subject, None, count).await?;
     if held.counts.len() >= HELD {
@@ -200,7 +208,6 @@ pub(super) async fn differences(restore: &Restore, chunk: &Chunk, saved: &mut (d
             *left -= 1;
             keys.insert(key(&positions, chunk, line));
         }
-        None
     };
     lines(lane.session(), &select, &subject, None, extra).await?;
     lane.give();

@@ -33,6 +33,8 @@ pub(super) struct Restore {
     pub infile: AtomicBool,
     /// What a person should know.
     pub problems: Mutex<Vec<Problem>>,
+    /// Who had defined what this account had to define itself: by kind, database in the point, and name.
+    pub definers: Mutex<BTreeMap<(Kind, String, String), String>>,
 }
 
 /// What a component that is not rows says of itself.
@@ -94,6 +96,7 @@ impl Restore {
             control: tokio::sync::Mutex::new(control),
             infile: AtomicBool::new(infile == Some(1)),
             problems: Mutex::default(),
+            definers: Mutex::default(),
         };
         if restore.make_ready(loading).await? {
             progress::register(&mut *restore.control.lock().await, &loading.run, &ids).await?;
