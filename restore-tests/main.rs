@@ -10,6 +10,7 @@ mod clouds;
 mod clusters;
 mod concurrent;
 mod crash;
+mod daemon;
 mod damage;
 mod demo;
 mod docs;

@@ -4,13 +4,15 @@
 //! `sources` (read) -> `pipeline` (chunk, compress, encrypt, pack) -> `storage` (put) -> `repository` (record, manifest last),
 //! driven by `backup`; and back through
 //! `repository` (manifest, map) -> `storage` (get) -> `pipeline` reversed -> `sources` (write) -> comparison, driven by `restore`.
-//! Both are plans that `orchestrator` journals, runs and resumes; `cli` is the outside.
+//! Both are plans that `orchestrator` journals, runs and resumes; `daemon` has them run on schedule; `cli` is the outside.
 //!
 //! Modules are listed from the top layer down. A module uses only modules of lower layers; modules that
 //! share a layer do not know each other. A test enforces both.
 
 // layer 7
 pub mod cli;
+// layer 6
+pub mod daemon;
 // layer 5
 pub mod orchestrator;
 // layer 4

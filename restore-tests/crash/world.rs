@@ -338,6 +338,7 @@ fn request(config: &Config, repository: hourglass::model::RepositoryId, keys: Ca
         }
     };
     BackupRequest {
+        run: None,
         repository,
         lineage,
         members: policy.members.iter().map(member).collect(),

@@ -1,24 +1,17 @@
 //! `hourglass backup`
 
-use std::sync::Arc;
-
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{CliError, ExitCode, Globals, Report, output::table, promote, repo::Repo};
 use crate::{
-    backup::job::JobMember,
-    config::{Need, PRIMARY, SourceConfig},
-    model::{MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp, outcome::explain},
+    config::PRIMARY,
+    model::{MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
+        point::{self, prepare},
     },
-    repository::{
-        keys::{CaptureFile, IdentityFile, vault},
-        layout,
-    },
-    sources, storage,
 };
 
 /// Make a recovery point of a policy: all members captured together
@@ -101,45 +94,14 @@ async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliErr
     if let Some((child, promotion)) = promote::successor(&repo.config, &lineage).await {
         return Err(promote::promoted(&lineage, &child, &promotion));
     }
-    let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy").clone();
+    let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy");
     if let Some(stranger) = args.members.iter().find(|name| !policy.members.contains_key(*name)) {
         let known: Vec<String> = policy.members.keys().map(ToString::to_string).collect();
         return Err(
             CliError::usage(format!("policy {} has no member {stranger}", args.policy)).hint(format!("its members are: {}", known.join(", ")))
         );
     }
-    let member = |(name, need): (&MemberName, &Need)| {
-        let config = &repo.config.sources[name];
-        let objects = if let SourceConfig::Analytics(analytics) = config { analytics.objects.clone() } else { None };
-        let (source, description) = (sources::open(config), sources::describe(config));
-        JobMember { name: name.clone(), required: *need == Need::Required, source, description, objects }
-    };
-    Ok(BackupRequest {
-        repository: repo.id.clone(),
-        members: policy.members.iter().map(member).collect(),
-        selected: args.members.clone(),
-        store: Arc::clone(&repo.store),
-        locks: repo.config.primary().lock.is_some(),
-        control: storage::open(&repo.config.control).await?,
-        record: repo.record_to_write(&lineage).await?,
-        keys: capture_file(repo)?,
-        lineage,
-        policy,
-    })
-}
-
-/// The cluster's file of secrets.
-///
-/// # Errors
-/// It cannot be read, or belongs to another repository or site.
-pub(super) fn capture_file(repo: &Repo) -> Result<CaptureFile, CliError> {
-    let path = &repo.config.capture_key_file;
-    let file = IdentityFile::open_capture(path)?;
-    match file.repository == repo.id && file.site == repo.config.site {
-        true => Ok(file),
-        false => Err(CliError::new(ExitCode::Usage, "config", format!("{} belongs to another repository or site", path.display()))
-            .hint("give the capture file that `hourglass init` made for this site")),
-    }
+    Ok(prepare(repo, &lineage, args.members.clone(), None).await?)
 }
 
 /// The steps of a plan, for people.
@@ -169,23 +131,11 @@ fn report(lineage: &crate::model::Lineage, end: BackupEnd, closed: Option<(ExitC
     }
 }
 
-/// Why nobody is known to be able to open the run's point: a success that was none.
+/// How a run ends whose point nobody is known to be able to open.
 async fn closed(repo: &Repo, end: &BackupEnd) -> Option<(ExitCode, Problem)> {
-    let (_, point) = end.entry.and_then(|number| end.record.point(number))?;
-    let Some(proven) = end.record.state().proven_vaults.get(&point.vault) else {
-        let what = "nobody has proved that it can be opened, so its points do not count; run `hourglass keys prove`".to_owned();
-        return Some((ExitCode::Incomplete, Problem { subject: format!("vault {}", point.vault), what }));
-    };
-    let what = match vault::fault(&*repo.store, &point.vault, proven).await {
-        Ok(None) => return None,
-        Ok(Some(fault)) => format!("{}: this point may open for nobody; {MEND}", fault.wrong),
-        Err(error) => format!("{}: whether this point opens is not known", explain(&error)),
-    };
-    Some((ExitCode::Damaged, Problem { subject: format!("{} {}", repo.location, layout::vault(&point.vault, proven.number)), what }))
+    let closed = point::closed(repo, &end.record, end.entry?).await?;
+    Some((if closed.is_damage { ExitCode::Damaged } else { ExitCode::Incomplete }, closed.problem))
 }
-
-const MEND: &str =
-    "remove what is left of it and bring it back with `hourglass copy` from another location, or go on with a new vault (`hourglass keys vault`)";
 
 fn row(step: &str, output: &Output) -> Option<Vec<String>> {
     let Output::Content { bytes, items, transferred } = output else { return None };

@@ -5,8 +5,9 @@ use std::error::Error;
 use super::ExitCode;
 use crate::{
     config::ConfigError,
+    daemon::DaemonError,
     model::Problem,
-    orchestrator::OrchestratorError,
+    orchestrator::{OrchestratorError, repo::RepoError},
     repository::{self, RepositoryError},
     restore::RestoreError,
     storage::StoreError,
@@ -100,6 +101,36 @@ impl From<RepositoryError> for CliError {
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> CliError {
         CliError { hint: error.hint().map(str::to_owned), ..CliError::from_error(ExitCode::Failed, "store", &error) }
+    }
+}
+
+impl From<RepoError> for CliError {
+    fn from(error: RepoError) -> CliError {
+        let (exit, kind) = match error {
+            RepoError::Repository(error) => return error.into(),
+            RepoError::Store(error) => return error.into(),
+            RepoError::NoLocation { .. } => (ExitCode::Usage, "usage"),
+            RepoError::NoRoot | RepoError::Root(_) | RepoError::Foreign { .. } => (ExitCode::Usage, "config"),
+            RepoError::Nothing { .. } => (ExitCode::Failed, "not-found"),
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> CliError {
+        let (exit, kind) = match error {
+            DaemonError::Repo(error) => return error.into(),
+            DaemonError::Orchestrator(error) => return error.into(),
+            DaemonError::Control(error) => return error.into(),
+            DaemonError::Ledger { .. } => (ExitCode::Failed, "store"),
+            DaemonError::Token { .. } => (ExitCode::Usage, "config"),
+            DaemonError::Illegal(_) => (ExitCode::Damaged, "damage"),
+            DaemonError::Deposed | DaemonError::Contended { .. } | DaemonError::Listen { .. } | DaemonError::Identity(_) => {
+                (ExitCode::Failed, "daemon")
+            }
+        };
+        CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }
 }
 

@@ -5,6 +5,7 @@ mod chart;
 pub mod completions;
 pub mod config;
 pub mod copy;
+pub mod daemon;
 pub mod demo;
 pub mod error;
 pub mod exit;
@@ -27,7 +28,9 @@ pub mod repo;
 pub mod restore;
 pub mod runbook;
 pub mod runs;
+pub mod schedule;
 mod signals;
+pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -79,6 +82,9 @@ pub enum Command {
     Kit(kit::KitArgs),
     Runbook(runbook::RunbookArgs),
     Runs(runs::RunsArgs),
+    Daemon(daemon::DaemonArgs),
+    Schedule(schedule::ScheduleArgs),
+    Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
     Worker(worker::WorkerArgs),
     Expire(expire::ExpireArgs),
@@ -105,7 +111,9 @@ pub fn main(argv: Vec<OsString>) -> std::process::ExitCode {
 
 fn start(cli: Cli, command: &str) -> ExitCode {
     let globals = cli.globals.clone();
-    if let Err(error) = log(&globals) {
+    // What a daemon says is read by programs.
+    let is_daemon = matches!(cli.command, Command::Daemon(_));
+    if let Err(error) = log(&globals, is_daemon) {
         return output::finish(command, Err(error), &globals);
     }
     let runtime = match tokio::runtime::Runtime::new() {
@@ -113,7 +121,8 @@ fn start(cli: Cli, command: &str) -> ExitCode {
         Err(error) => return output::finish(command, Err(CliError::from_error(ExitCode::Failed, "runtime", &error)), &globals),
     };
     let result = runtime.block_on(async {
-        signals::listen(globals.cancel.clone(), globals.quiet).map_err(|error| CliError::from_error(ExitCode::Failed, "signals", &error))?;
+        signals::listen(globals.cancel.clone(), globals.quiet || is_daemon)
+            .map_err(|error| CliError::from_error(ExitCode::Failed, "signals", &error))?;
         tokio::select! {
             result = Box::pin(dispatch(cli.command, &globals)) => result,
             () = globals.cancel.stopped() => Err(CliError::new(ExitCode::Cancelled, "cancelled", "stopped before a safe point")
@@ -136,6 +145,9 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Kit(args) => kit::run(args, globals).await,
         Command::Runbook(args) => runbook::run(args, globals).await,
         Command::Runs(args) => runs::run(args, globals).await,
+        Command::Daemon(args) => daemon::run(args, globals).await,
+        Command::Schedule(args) => schedule::run(args, globals).await,
+        Command::Status(args) => status::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,
@@ -194,7 +206,7 @@ fn words_of_command(words: &[String]) -> String {
     names.join(" ")
 }
 
-fn log(globals: &Globals) -> Result<(), CliError> {
+fn log(globals: &Globals, is_daemon: bool) -> Result<(), CliError> {
     // Drivers log as errors what they then return, and we say, once more or after another try.
     let filter = if globals.log == "error" { "error,scylla=off,kube_client=off" } else { &globals.log };
     let filter = tracing_subscriber::EnvFilter::builder().parse(filter).map_err(|error| {
@@ -202,9 +214,9 @@ fn log(globals: &Globals) -> Result<(), CliError> {
             .hint("use a level (error, warn, info, debug, trace) or module=level, separated by commas")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(globals.colours(false));
-    match globals.output {
-        OutputFormat::Json => builder.json().init(),
-        OutputFormat::Text => builder.init(),
+    match globals.output == OutputFormat::Json || is_daemon {
+        true => builder.json().init(),
+        false => builder.init(),
     }
     Ok(())
 }

@@ -155,7 +155,7 @@ pub async fn run(args: RunsArgs, globals: &Globals) -> Result<Report, CliError> 
 
 /// The keys of this machine that journals may be authenticated with.
 fn keys(repo: &Repo) -> Vec<MacKey> {
-    let capture = backup::capture_file(repo).ok();
+    let capture = repo.capture_file().ok();
     let of_lineages = capture.iter().flat_map(|file| repo.lineages().into_iter().map(|lineage| runs::capture_key(file, &lineage)));
     let of_operator = repo.operator().ok().map(|file| runs::operator_key(&file.signing_key));
     of_operator.into_iter().chain(of_lineages).collect()

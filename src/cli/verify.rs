@@ -182,7 +182,7 @@ async fn wanted(repo: &Repo, point: Option<&RecoveryPointId>) -> Result<(Wanted,
     let lineages = point.map_or_else(|| repo.lineages(), |point| vec![point.lineage.clone()]);
     let (mut wanted, mut problems, mut exit) = (Vec::new(), Vec::new(), ExitCode::Succeeded);
     for lineage in lineages {
-        let (record, standing) = repo.record(&lineage).await.map_err(self::found)?;
+        let (record, standing) = repo.record(&lineage).await.map_err(|error| self::found(error.into()))?;
         let found = problems_of(&record, &repo.location);
         if let Standing::Behind { remembered } = standing {
             let number = record.head().map_or(0, |head| head.number.0);
@@ -336,7 +336,7 @@ async fn try_record(
         primary = Repo::at(repo.config.clone(), PRIMARY).await.map_err(|error| error.message)?;
         &primary
     };
-    let mut record = home.record_to_write(&lineage).await.map_err(|error| error.message)?;
+    let mut record = home.record_to_write(&lineage).await.map_err(|error| error.to_string())?;
     let head = record.head().map_or(EntryNumber(0), |head| head.number);
     if record.voids().iter().any(|void| void.number > head) {
         // What cannot be read now may be mended; an entry above it would make that void for good.

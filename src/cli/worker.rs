@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::{
     CliError, ExitCode, Globals, Report,
-    backup::capture_file,
     repo::Repo,
     restore::{self, Choice, Wanted, find},
 };
@@ -119,7 +118,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<Report, CliError
 async fn capture(args: &PartArgs, lineage: &Lineage, globals: &Globals) -> Result<(), CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
     let (record, _) = repo.record(lineage).await?;
-    let keys = capture_file(&repo)?;
+    let keys = repo.capture_file()?;
     let place = Place { store: storage::open(&repo.config.control).await?, key: runs::capture_key(&keys, lineage) };
     let tools = CaptureTools { repository: repo.id, store: repo.store, record, keys, place };
     capture_part(&args.id(), tools, &args.at, &globals.context()).await.map_err(lasting)

@@ -29,12 +29,29 @@ pub struct File {
     pub operator_key_file: Option<String>,
     /// Folder of what may be lost: caches, the heads seen last. Without it `$XDG_STATE_HOME/hourglass`, or `~/.local/state/hourglass`.
     pub state_dir: Option<String>,
+    /// What `hourglass daemon` needs besides.
+    pub daemon: Option<FileDaemon>,
     /// Systems to read, by name.
     #[serde(default)]
     pub sources: BTreeMap<String, FileSource>,
     /// Sets of sources that are captured together, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, FilePolicy>,
+}
+
+/// What `hourglass daemon` needs besides.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileDaemon {
+    /// Address and port to answer on: health, metrics, status. Without it nothing listens.
+    pub listen: Option<String>,
+    /// File with the token that everything but health asks for.
+    pub token_file: Option<String>,
+    /// Runs at a time, of different policies. Default 2.
+    #[schemars(range(min = 1, max = 16))]
+    pub runs_at_once: Option<u32>,
+    /// What tells this installation from any other that is configured alike. Without it, in Kubernetes, the UID of the namespace kube-system.
+    pub identity: Option<String>,
 }
 
 /// One object store. Credentials that are not named here come from the cloud's default chain (environment, files, workload identity).
@@ -152,6 +169,18 @@ pub struct FilePolicy {
     pub schedule: Option<String>,
     /// Time zone of `schedule`, for example `Europe/Brussels`. Default `UTC`.
     pub time_zone: Option<String>,
+    /// Longest random delay of a run after its slot, for example `5m`; the same for a slot whenever it is asked. Not by default.
+    pub jitter: Option<String>,
+    /// Windows in which the daemon begins nothing: `08:00-18:00`, or with days of the week, `1-5 08:00-18:00`, in the policy's time zone.
+    #[serde(default)]
+    pub blackouts: Vec<String>,
+    /// How late a slot may still be caught up. Default `1d`.
+    pub catch_up: Option<String>,
+    /// Longest time for one run of the daemon; it is cancelled then. Default `1d`.
+    pub deadline: Option<String>,
+    /// How often the daemon tries a slot again whose run made no complete point. Default 2.
+    #[schemars(range(max = 20))]
+    pub retries: Option<u32>,
     /// Counts promotions of this policy at this site, from 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]

@@ -27,8 +27,8 @@ pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass,
 pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use named::{NamedFile, named_files, names_file};
-pub use resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
-pub use schedule::Schedule;
+pub use resolved::{CommandConfig, Config, DaemonConfig, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
+pub use schedule::{Blackout, Schedule};
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
 pub use volumes::{Portable, SiteConfig, VolumesConfig, WorkerConfig};

@@ -1,6 +1,7 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod daemon;
 mod images;
 mod kubernetes;
 mod mysql;
@@ -36,6 +37,8 @@ pub(super) struct Place<'a> {
     pub state_dir: PathBuf,
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 struct Resolver<'a> {
     place: &'a Place<'a>,
     problems: Vec<ConfigProblem>,
@@ -69,6 +72,7 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     r.mirrors(&sources, &locations);
     let policies = r.policies(file.policies, &names);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
+    let daemon = r.daemon(file.daemon.unwrap_or_default());
     match (site, control) {
         (Some(site), Some(control)) if r.problems.is_empty() => Ok(Config {
             path: place.path.to_owned(),
@@ -79,6 +83,7 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
             capture_key_file,
             operator_key_file,
             state_dir,
+            daemon,
             sources,
             policies,
         }),
@@ -380,6 +385,11 @@ impl Resolver<'_> {
             rpo: self.duration(&format!("{path}.rpo"), policy.rpo),
             schedule,
             time_zone,
+            jitter: self.duration(&format!("{path}.jitter"), policy.jitter).unwrap_or_default(),
+            blackouts: self.blackouts(path, &policy.blackouts),
+            catch_up: self.duration(&format!("{path}.catch_up"), policy.catch_up).unwrap_or(DAY),
+            deadline: self.duration(&format!("{path}.deadline"), policy.deadline).unwrap_or(DAY),
+            retries: policy.retries.unwrap_or(2),
             generation: policy.generation,
             epoch,
             pause,

@@ -1,10 +1,10 @@
 //! The configuration as the code uses it: every value checked, every path absolute or relative to the working directory.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule, StoreConfig,
-    VolumesConfig,
+    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, Schedule,
+    StoreConfig, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub operator_key_file: Option<PathBuf>,
     /// Folder of what may be lost.
     pub state_dir: PathBuf,
+    /// What the daemon needs besides.
+    pub daemon: DaemonConfig,
     /// Systems to read; a source and its member in a point have one name.
     pub sources: BTreeMap<MemberName, SourceConfig>,
     /// What is captured together.
@@ -47,6 +49,19 @@ impl Config {
         let generation = self.policies.get(policy)?.generation;
         Some(Lineage { policy: policy.clone(), site: self.site.clone(), generation })
     }
+}
+
+/// What the daemon needs besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// Where it answers, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// File with the token that everything but health asks for.
+    pub token_file: Option<PathBuf>,
+    /// Runs at a time.
+    pub runs_at_once: u32,
+    /// What tells this installation from others, where the configuration says it.
+    pub identity: Option<String>,
 }
 
 /// One system to read.
@@ -125,6 +140,16 @@ pub struct Policy {
     pub schedule: Option<Schedule>,
     /// Time zone of `schedule`.
     pub time_zone: jiff::tz::TimeZone,
+    /// Longest random delay of a run after its slot.
+    pub jitter: Duration,
+    /// When no run begins by itself.
+    pub blackouts: Vec<Blackout>,
+    /// How late a slot may still be caught up.
+    pub catch_up: Duration,
+    /// Longest time for one run of the daemon.
+    pub deadline: Duration,
+    /// How often a slot is tried again.
+    pub retries: u32,
     /// Counts promotions, from 1.
     pub generation: u32,
     /// How long points share packs.

@@ -40,6 +40,8 @@ const SMALL_PACKS: u64 = 4;
 /// What a backup needs.
 #[derive(Debug)]
 pub struct BackupRequest {
+    /// The run, where it was announced; else it gets a new name.
+    pub run: Option<RunId>,
     /// The repository.
     pub repository: RepositoryId,
     /// Whose point.
@@ -85,7 +87,7 @@ pub struct BackupEnd {
 /// When the control store cannot be read, or the trust names no vault.
 pub async fn plan_backup(request: &BackupRequest, ctx: &Context) -> Result<(Plan, Vec<(RunId, Vec<Checkpoint>)>), OrchestratorError> {
     let (now, random) = (ctx.clock.now(), runs::random());
-    let run = RunId::new(now, random);
+    let run = request.run.clone().unwrap_or_else(|| RunId::new(now, random));
     let key = runs::capture_key(&request.keys, &request.lineage);
     let newest = newest(&request.record).map(|(_, point)| point.run.clone());
     let left = runs::unfinished(&request.control, &key, &request.lineage, newest.as_ref()).await?;

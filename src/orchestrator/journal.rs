@@ -49,7 +49,7 @@ impl JournalRecord {
 }
 
 /// What lies in the control store: a line of JSON, and a line with its MAC.
-pub(super) mod signed_line {
+pub mod signed_line {
     use serde::{Serialize, de::DeserializeOwned};
 
     use crate::pipeline::{Mac, MacKey};

@@ -22,6 +22,8 @@ use crate::{
 };
 
 const JOURNAL_CONTEXT: &str = "hourglass journal 1";
+/// How often somebody else may be faster at a journal that is to be ended.
+const MOST_RACES: usize = 100;
 
 /// The key of the journals of a lineage's captures.
 pub fn capture_key(keys: &CaptureFile, lineage: &Lineage) -> MacKey {
@@ -205,6 +207,28 @@ pub async fn abort(control: &Arc<dyn ObjectStore>, run: &RunId, keys: &[MacKey],
     }
     end(control, run, key, &tail, Outcome::Cancelled { reason: reason.to_owned() }, ctx).await?;
     Ok(true)
+}
+
+/// Ends the journal of a run whose process must not go on, alive or not: it can journal nothing more, and so begins no further step.
+///
+/// # Errors
+/// When the control store cannot be read or written.
+pub async fn fence(control: &Arc<dyn ObjectStore>, run: &RunId, key: &MacKey, reason: &str, ctx: &Context) -> Result<(), OrchestratorError> {
+    for _ in 0..MOST_RACES {
+        let tail = read(control.as_ref(), run, key).await?;
+        let events: Vec<JournalEvent> = tail.records.iter().map(|record| record.event.clone()).collect();
+        if replay(&events).is_none_or(|(state, _)| state.ended.is_some()) {
+            return Ok(());
+        }
+        // Whoever works on it may write this number first.
+        let mut journal = Journal::resume(Arc::clone(control), run.clone(), key.clone(), &tail);
+        let outcome = Outcome::Cancelled { reason: reason.to_owned() };
+        match journal.append(JournalEvent::RunEnded { outcome }, ctx.clock.now()).await {
+            Err(OrchestratorError::LostRun { .. }) => {}
+            other => return other,
+        }
+    }
+    Err(OrchestratorError::LostRun { run: run.clone() })
 }
 
 /// Why a run cannot be touched.

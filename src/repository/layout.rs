@@ -1,6 +1,6 @@
 //! The key of every object, once. See `docs/format/README.md`.
 
-use crate::model::{EntryNumber, EpochId, Lineage, MemberName, ObjectKey, PolicyName, RunId, Sha256, VaultId};
+use crate::model::{EntryNumber, EpochId, Lineage, MemberName, ObjectKey, PolicyName, RunId, Sha256, SiteName, VaultId};
 
 /// Version of every format that this code writes and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -114,6 +114,42 @@ pub fn claim(policy: &PolicyName, number: u64) -> ObjectKey {
     key(format!("recoveries/{policy}/{number:020}.json"))
 }
 
+/// An entry of a lineage's ledger, in the control store.
+pub fn ledger(lineage: &Lineage, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", ledger_prefix(lineage)))
+}
+
+/// Prefix of a lineage's ledger, in the control store.
+pub fn ledger_prefix(lineage: &Lineage) -> String {
+    format!("{SCHEDULE_PREFIX}{lineage}/ledger/")
+}
+
+/// An order to a lineage's schedule, in the control store.
+pub fn schedule_order(lineage: &Lineage, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", schedule_order_prefix(lineage)))
+}
+
+/// Prefix of the orders to a lineage's schedule, in the control store.
+pub fn schedule_order_prefix(lineage: &Lineage) -> String {
+    format!("{SCHEDULE_PREFIX}{lineage}/orders/")
+}
+
+/// A term of the daemon that leads a site, in the control store.
+pub fn lease(site: &SiteName, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", lease_prefix(site)))
+}
+
+/// Prefix of the terms of a site's leaders, in the control store.
+pub fn lease_prefix(site: &SiteName) -> String {
+    format!("{LEADERS_PREFIX}{site}/")
+}
+
+/// Prefix of ledgers and orders of all schedules, in the control store.
+const SCHEDULE_PREFIX: &str = "schedule/";
+
+/// Prefix of all leases, in the control store.
+const LEADERS_PREFIX: &str = "leaders/";
+
 /// Prefix of all trust objects; their signatures lie below it too.
 pub const TRUST_PREFIX: &str = "trust/";
 
@@ -155,11 +191,12 @@ pub fn epoch_prefixes(lineage: &Lineage, epoch: &EpochId) -> [String; 4] {
     ["hints", "index", "packs", "packlists"].map(|kind| format!("{lineage}/{kind}/{epoch}/"))
 }
 
-/// The number in the last part of a numbered key (trust, vault, record entry, journal), when it has exactly that form.
+/// The number in the last part of a numbered key (trust, vault, record entry, journal, ledger, lease), when it has exactly that form.
 pub fn number(key: &ObjectKey) -> Option<u64> {
     let (folder, name) = key.as_str().rsplit_once('/')?;
     let (digits, extension) = name.split_once('.')?;
-    let numbered = folder == "trust" || folder.ends_with("/record") || folder.starts_with("vaults/") || folder.starts_with(RUNS_PREFIX);
+    let in_control = || [RUNS_PREFIX, SCHEDULE_PREFIX, LEADERS_PREFIX].iter().any(|prefix| folder.starts_with(prefix));
+    let numbered = folder == "trust" || folder.ends_with("/record") || folder.starts_with("vaults/") || in_control();
     let shape = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(extension, "json" | "age");
     (numbered && shape).then(|| digits.parse().ok()).flatten().filter(|n| *n > 0)
 }

@@ -1,6 +1,6 @@
 //! The storage edge: objects of at most 64 MiB, each written once, whole, under its final name.
 //!
-//! It owns the trait [`ObjectStore`], the three kinds of store behind it (directory, S3, Azure Blob) and the wrappers around any of them (retry, counting, faults).
+//! It owns the trait [`ObjectStore`], the three kinds of store behind it (directory, S3, Azure Blob) and the wrappers around any of them (retry, counting, faults, fence).
 //! It must not know what the objects mean: layout, keys and encryption belong to higher layers.
 
 mod azure;
@@ -8,6 +8,7 @@ mod counting;
 mod directory;
 mod error;
 mod faults;
+mod fence;
 mod limits;
 mod object;
 mod open;
@@ -23,6 +24,7 @@ pub use counting::{Count, Counting};
 pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
 pub use faults::{Fault, Faults};
+pub use fence::{Fence, Fenced};
 pub use object::{ListPage, Listed, ObjectInfo, ObjectVersion, PageToken, Put, PutOptions};
 pub use open::{open, open_with, rules};
 pub use operation::{Operation, OperationKind};

@@ -103,7 +103,7 @@ async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(R
     };
     if !matches!(wanted.point, Choice::Point(_)) {
         // What is missing may be newer than what would be chosen. A point that is named is restored from what there is.
-        repo.record_to_write(&lineage).await.map_err(|error| error.hint("to restore one of the points that are here, name it"))?;
+        repo.record_to_write(&lineage).await.map_err(|error| CliError::from(error).hint("to restore one of the points that are here, name it"))?;
     }
     let records = points::records(&repo, Some(&lineage)).await?;
     let (own, others) = points::split(&records, &lineage).expect("it was asked for");

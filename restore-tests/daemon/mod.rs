@@ -1,0 +1,7 @@
+//! The daemon as real processes: its slots, its leader, its orders, its answers, and what kills do to them.
+
+mod kills;
+mod leads;
+mod orders;
+mod outside;
+mod world;

@@ -1,0 +1,78 @@
+//! Why the daemon cannot do something. What becomes of runs is in the ledger instead.
+
+use super::ledger::state::IllegalEvent;
+use crate::{
+    model::Lineage,
+    orchestrator::{OrchestratorError, repo::RepoError},
+    storage::StoreError,
+};
+
+/// Why the daemon cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another process has written where this one was about to.
+    #[error("another daemon leads now")]
+    Deposed,
+    /// The control store failed.
+    #[error("cannot reach the ledger of {lineage}")]
+    Ledger {
+        /// Whose.
+        lineage: Lineage,
+        /// Why.
+        source: StoreError,
+    },
+    /// An event that makes no sense.
+    #[error("the ledger does not make sense")]
+    Illegal(#[from] IllegalEvent),
+    /// Too many write orders at once.
+    #[error("others are always faster at writing orders for {lineage}")]
+    Contended {
+        /// Whose.
+        lineage: Lineage,
+    },
+    /// The repository cannot be used.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// The control store cannot be used.
+    #[error(transparent)]
+    Control(#[from] StoreError),
+    /// The cluster does not say who it is.
+    #[error("cannot read the namespace kube-system, whose UID is this cluster's identity")]
+    Identity(#[from] Box<kube::Error>),
+    /// Nothing can listen where the configuration says.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The token file is no use.
+    #[error("the token file {path} {why}", path = path.display())]
+    Token {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A run's journal, or the control store.
+    #[error(transparent)]
+    Orchestrator(#[from] OrchestratorError),
+}
+
+impl DaemonError {
+    /// One thing to do or to check.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            DaemonError::Ledger { source, .. } | DaemonError::Control(source) => source.hint().map(str::to_owned),
+            DaemonError::Orchestrator(error) => error.hint(),
+            DaemonError::Repo(error) => error.hint(),
+            DaemonError::Listen { .. } => Some("is the port free, and the address one of this machine?".to_owned()),
+            DaemonError::Token { .. } => Some("write at least 16 printable characters into it, with rights 0600".to_owned()),
+            DaemonError::Contended { .. } => Some("try again".to_owned()),
+            DaemonError::Illegal(_) => Some("the control store was written to by something else".to_owned()),
+            DaemonError::Identity(_) => Some("allow the service account to get that namespace, or set daemon.identity".to_owned()),
+            DaemonError::Deposed => None,
+        }
+    }
+}

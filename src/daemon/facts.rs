@@ -1,0 +1,74 @@
+//! Reads what the status is computed from: records, ledgers, and who leads.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    DaemonError,
+    decide::Rules,
+    lease,
+    ledger::{Ledger, Place, key},
+    status::{PolicyFacts, Status, status},
+};
+use crate::{
+    config::{Config, PRIMARY},
+    model::{Clock, EntryNumber, Lineage, Seconds, SystemClock, Timestamp},
+    orchestrator::repo::Repo,
+    repository::{layout, record::Record},
+    storage,
+};
+
+/// Entries of each ledger that are counted.
+const COUNTED: usize = 200;
+
+/// Reads facts again and again, and records only when they have grown.
+#[derive(Debug, Default)]
+pub struct Reader {
+    records: BTreeMap<Lineage, Record>,
+}
+
+impl Reader {
+    /// The status of a site now.
+    ///
+    /// # Errors
+    /// The repository or the control store does not answer.
+    pub async fn read(&mut self, config: &Config) -> Result<Status, DaemonError> {
+        let repo = Repo::connect(config.clone(), PRIMARY).await?;
+        let (control, keys) = (storage::open(&config.control).await?, repo.capture_file()?);
+        let mut facts = Vec::new();
+        for lineage in repo.written() {
+            let policy = &config.policies[&lineage.policy];
+            let place = Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() };
+            facts.push(PolicyFacts {
+                rules: Rules::new(lineage.clone(), policy),
+                rpo: policy.rpo.map(Seconds::from),
+                history: place.history(COUNTED).await?,
+                balance: Ledger::open(place).await?.balance().clone(),
+                record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
+            });
+        }
+        let leader = lease::newest(control.as_ref(), &keys, &config.site).await?;
+        let now: Timestamp = SystemClock.now();
+        Ok(status(&config.site, leader, &facts, now))
+    }
+
+    async fn record(&mut self, repo: &Repo, lineage: &Lineage) -> Result<Record, DaemonError> {
+        if let Some(known) = self.records.get(lineage) {
+            let next = known.head().map_or(EntryNumber(1), |head| head.number.next());
+            let is_current = known.voids().is_empty() && repo.store.head(&layout::record(lineage, next)).await?.is_none();
+            if is_current && known.trusts().head() == repo.trusts.head() {
+                return Ok(known.clone());
+            }
+        }
+        let (record, _) = repo.record(lineage).await?;
+        self.records.insert(lineage.clone(), record.clone());
+        Ok(record)
+    }
+}
+
+/// The status of a site now, read once.
+///
+/// # Errors
+/// See [`Reader::read`].
+pub async fn now(config: &Config) -> Result<Status, DaemonError> {
+    Reader::default().read(config).await
+}

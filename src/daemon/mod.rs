@@ -1,0 +1,26 @@
+//! Has policies run on schedule, and tells the truth about it.
+//!
+//! It owns what is due, the ledger that says of every slot how it ended, which of several daemons leads, and what can be seen of all that from outside.
+//! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
+
+pub mod decide;
+mod error;
+pub mod facts;
+pub mod fate;
+pub mod identity;
+mod keeper;
+pub mod leader;
+pub mod lease;
+pub mod ledger;
+pub mod log;
+pub mod metrics;
+pub mod order;
+mod report;
+pub mod serve;
+#[cfg(test)]
+mod simulation;
+pub mod status;
+pub mod timetable;
+mod work;
+
+pub use error::DaemonError;

@@ -1,0 +1,262 @@
+//! What can be said of a site's policies: a pure function of records, ledgers and the present instant.
+
+use serde::Serialize;
+
+use super::{
+    decide::Rules,
+    lease::Term,
+    ledger::{
+        Entry,
+        event::{End, Happened},
+        state::{Balance, Paused},
+    },
+};
+use crate::{
+    model::{ByteCount, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, SiteName, Timestamp},
+    repository::{
+        catalog::{Catalog, CatalogPoint},
+        record::{Depth, Record},
+    },
+};
+
+/// What is known of one policy.
+#[derive(Debug)]
+pub struct PolicyFacts {
+    /// When it runs.
+    pub rules: Rules,
+    /// Largest age of the newest good point.
+    pub rpo: Option<Seconds>,
+    /// What its ledger adds up to.
+    pub balance: Balance,
+    /// The newest entries of its ledger.
+    pub history: Vec<Entry>,
+    /// Its record; none when it could not be read.
+    pub record: Option<Record>,
+}
+
+/// A site at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Which.
+    pub site: SiteName,
+    /// When.
+    pub now: Timestamp,
+    /// Who leads, as the newest term says; none when nobody does.
+    pub leader: Option<Leader>,
+    /// Its policies.
+    pub policies: Vec<PolicyStatus>,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// On which machine.
+    pub machine: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it last said so.
+    pub renewed: Timestamp,
+}
+
+/// Whether a policy keeps its objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The newest good point is young enough.
+    Met,
+    /// It is too old, or there is none.
+    Broken,
+    /// None is set.
+    None,
+    /// The record could not be read.
+    Unknown,
+}
+
+/// What goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// No daemon ever kept it.
+    Unkept,
+    /// It waits for the next slot.
+    Waiting,
+    /// A run goes on.
+    Running,
+    /// A slot is going to be tried again.
+    Retrying,
+    /// A person paused it.
+    Paused,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 5] = [Phase::Unkept, Phase::Waiting, Phase::Running, Phase::Retrying, Phase::Paused];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Unkept => "unkept",
+            Phase::Waiting => "waiting",
+            Phase::Running => "running",
+            Phase::Retrying => "retrying",
+            Phase::Paused => "paused",
+        }
+    }
+}
+
+/// One policy at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyStatus {
+    /// Which.
+    pub policy: PolicyName,
+    /// What it writes.
+    pub lineage: Lineage,
+    /// What goes on.
+    pub phase: Phase,
+    /// The run that goes on.
+    pub run: Option<RunId>,
+    /// Who paused it.
+    pub paused: Option<Paused>,
+    /// The next slot.
+    pub next: Option<Timestamp>,
+    /// The newest good point.
+    pub good: Option<PointStatus>,
+    /// The newest point, good or not.
+    pub newest: Option<PointStatus>,
+    /// How far back the newest good point lies.
+    pub age: Option<Seconds>,
+    /// How far it may.
+    pub rpo: Option<Seconds>,
+    /// Whether that is kept.
+    pub objective: Objective,
+    /// Slots by how they ended, as far back as the ledger was read.
+    pub slots: Slots,
+    /// The newest point that was verified with a key, and how deep.
+    pub verified: Option<Verified>,
+}
+
+/// Slots by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Slots {
+    /// With a complete point.
+    pub done: u64,
+    /// With a point that lacks something.
+    pub incomplete: u64,
+    /// Without a point.
+    pub failed: u64,
+    /// Without a run.
+    pub missed: u64,
+    /// Another slot's run stands for them.
+    pub caught_up: u64,
+}
+
+/// One point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PointStatus {
+    /// Its name.
+    pub id: RecoveryPointId,
+    /// All its data is at least as new.
+    pub consistent_from: Timestamp,
+    /// When its run began.
+    pub started: Timestamp,
+    /// When the last member was captured.
+    pub ended: Timestamp,
+    /// Whether every required member is in it.
+    pub complete: bool,
+    /// Whether nobody was seen to open its vault.
+    pub unproven: bool,
+    /// What was read.
+    pub bytes: ByteCount,
+    /// What was stored anew.
+    pub stored: ByteCount,
+    /// How far its members lie apart.
+    pub skew_ms: u64,
+}
+
+/// A point that was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Which.
+    pub id: RecoveryPointId,
+    /// How deep.
+    pub depth: Depth,
+    /// How far back it lies.
+    pub age: Seconds,
+}
+
+/// Computes it.
+pub fn status(site: &SiteName, leader: Option<Term>, policies: &[PolicyFacts], now: Timestamp) -> Status {
+    let leader =
+        leader.filter(|term| !term.given_up).map(|term| Leader { machine: term.process.machine, pid: term.process.pid, renewed: term.written });
+    Status { site: site.clone(), now, leader, policies: policies.iter().map(|facts| of_policy(facts, now)).collect() }
+}
+
+fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
+    let balance = &facts.balance;
+    let catalog = facts.record.as_ref().map(|record| Catalog::new(record, &[]));
+    let points = catalog.as_ref().map_or(&[][..], Catalog::points);
+    let good = points.iter().rev().find(|point| point.is_good()).map(of_point);
+    let age = good.as_ref().map(|point| Seconds::between(point.consistent_from, now));
+    let objective = match (&facts.record, facts.rpo, age) {
+        (None, ..) => Objective::Unknown,
+        (_, None, _) => Objective::None,
+        (_, Some(rpo), Some(age)) if age <= rpo => Objective::Met,
+        (_, Some(_), _) => Objective::Broken,
+    };
+    let verified = points.iter().rev().find(|point| point.verified.is_some() && point.is_good()).and_then(|point| {
+        Some(Verified { id: point.name.id.clone(), depth: point.verified?, age: Seconds::between(of_point(point).consistent_from, now) })
+    });
+    let run = balance.open.as_ref().and_then(|open| open.run.clone());
+    let phase = match (&balance.open, &run) {
+        (_, Some(_)) => Phase::Running,
+        (Some(_), None) => Phase::Retrying,
+        (None, None) if balance.paused.is_some() => Phase::Paused,
+        (None, None) if balance.watched.is_none() => Phase::Unkept,
+        (None, None) => Phase::Waiting,
+    };
+    PolicyStatus {
+        policy: facts.rules.lineage.policy.clone(),
+        lineage: facts.rules.lineage.clone(),
+        phase,
+        run,
+        paused: balance.paused.clone(),
+        next: facts.rules.timetable.as_ref().and_then(|table| table.slots(now.max(balance.settled)).next()),
+        good,
+        newest: points.last().map(of_point),
+        age,
+        rpo: facts.rpo,
+        objective,
+        slots: count(&facts.history),
+        verified,
+    }
+}
+
+fn of_point(point: &CatalogPoint<'_>) -> PointStatus {
+    let manifest = point.point;
+    PointStatus {
+        id: point.name.id.clone(),
+        consistent_from: manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started),
+        started: manifest.started,
+        ended: manifest.ended,
+        complete: manifest.complete,
+        unproven: point.unproven,
+        bytes: manifest.members.iter().map(|member| member.bytes).sum(),
+        stored: manifest.stored_bytes,
+        skew_ms: manifest.skew_ms,
+    }
+}
+
+fn count(history: &[Entry]) -> Slots {
+    let mut slots = Slots::default();
+    for entry in history {
+        match &entry.event {
+            Happened::Ended { end: End::Done, .. } => slots.done += 1,
+            Happened::Ended { end: End::Incomplete, .. } => slots.incomplete += 1,
+            Happened::Ended { end: End::Failed, .. } => slots.failed += 1,
+            Happened::Missed { slots: span, .. } => slots.missed += span.count,
+            Happened::Begun { caught_up: Some(span), .. } => slots.caught_up += span.count,
+            _ => {}
+        }
+    }
+    slots
+}

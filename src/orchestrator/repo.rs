@@ -1,0 +1,182 @@
+//! An opened repository: one location's store, and the trust under the root that the configuration pins.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use crate::{
+    config::{Config, PRIMARY},
+    model::{EntryNumber, InvalidId, Lineage, PolicyName, RepositoryId},
+    repository::{
+        RepositoryError,
+        keys::{CaptureFile, IdentityFile, PublicKey},
+        record::{Heads, Record, Standing},
+        repo::RepoFile,
+        trust::TrustChain,
+    },
+    storage::{self, ObjectStore, StoreError},
+};
+
+/// What most work begins with.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    /// The configuration; its policies have the generations that this location shows.
+    pub config: Config,
+    /// The generations that the configuration says.
+    pub configured: BTreeMap<PolicyName, u32>,
+    /// Name of the location.
+    pub location: String,
+    /// Its store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Which repository.
+    pub id: RepositoryId,
+    /// Whom to believe.
+    pub trusts: Arc<TrustChain>,
+}
+
+/// Why a repository cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// The configuration has no such location.
+    #[error("there is no location {location:?}")]
+    NoLocation {
+        /// What was asked for.
+        location: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The configuration pins no root.
+    #[error("the configuration has no trust_root, so nothing in the repository can be believed")]
+    NoRoot,
+    /// The root is not a key.
+    #[error(transparent)]
+    Root(#[from] InvalidId),
+    /// The location is empty.
+    #[error("there is no repository at {url}: it has no repo.json")]
+    Nothing {
+        /// Where.
+        url: String,
+        /// Whether backups go there.
+        is_primary: bool,
+    },
+    /// A key file is not of here.
+    #[error("{path} belongs to another repository or site", path = path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The repository refused.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RepoError {
+    /// One thing to do or to check.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            RepoError::NoLocation { known, .. } => Some(format!("the configuration has: {}", known.join(", "))),
+            RepoError::NoRoot => Some("`hourglass init` makes a repository and says which line to add".to_owned()),
+            RepoError::Root(_) => None,
+            RepoError::Nothing { is_primary: true, .. } => Some("`hourglass init` makes one".to_owned()),
+            RepoError::Nothing { .. } => Some("`hourglass copy` fills a location".to_owned()),
+            RepoError::Foreign { .. } => Some("give the capture file that `hourglass init` made for this site".to_owned()),
+            RepoError::Repository(error) => error.hint().map(str::to_owned),
+            RepoError::Store(error) => error.hint().map(str::to_owned),
+        }
+    }
+}
+
+impl Repo {
+    /// Opens the repository of a configuration at one of its locations.
+    ///
+    /// # Errors
+    /// There is no such location, root or repository; its trust is void.
+    pub async fn connect(config: Config, location: &str) -> Result<Repo, RepoError> {
+        let Some(place) = config.locations.get(location) else {
+            return Err(RepoError::NoLocation { location: location.to_owned(), known: config.locations.keys().cloned().collect() });
+        };
+        let root: PublicKey = config.trust_root.as_deref().ok_or(RepoError::NoRoot)?.parse()?;
+        let store = storage::open(place).await?;
+        let Some(repo) = RepoFile::load(&*store).await? else {
+            return Err(RepoError::Nothing { url: place.url.to_string(), is_primary: location == PRIMARY });
+        };
+        let trusts = Arc::new(TrustChain::load(&*store, &repo.repository, &root).await?);
+        let (mut config, mut configured) = (config, BTreeMap::new());
+        for (name, policy) in &mut config.policies {
+            configured.insert(name.clone(), policy.generation);
+            let next = |generation| Lineage { policy: name.clone(), site: config.site.clone(), generation };
+            // A record that a promotion begins is the next that this site writes.
+            while let Some(generation) = policy.generation.checked_add(1)
+                && Record::opening(&*store, &trusts, &next(generation)).await?.is_some()
+            {
+                policy.generation = generation;
+            }
+        }
+        Ok(Repo { config, configured, location: location.to_owned(), store, id: repo.repository, trusts })
+    }
+
+    /// The lineages of this site: of each policy the one that it writes, then those that it wrote before promotions.
+    pub fn lineages(&self) -> Vec<Lineage> {
+        let of = |policy: &PolicyName| {
+            let newest = self.config.lineage(policy)?;
+            let first = self.configured.get(policy).copied().unwrap_or(newest.generation);
+            Some((first..=newest.generation).rev().map(move |generation| Lineage { generation, ..newest.clone() }))
+        };
+        self.config.policies.keys().filter_map(of).flatten().collect()
+    }
+
+    /// The lineages that this site writes, one per policy.
+    pub fn written(&self) -> Vec<Lineage> {
+        self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
+    }
+
+    /// Reads a record, and compares it with what was seen here before.
+    ///
+    /// # Errors
+    /// The store's; the record is forked or was rewritten.
+    pub async fn record(&self, lineage: &Lineage) -> Result<(Record, Standing), RepoError> {
+        let record = Record::load(&*self.store, &self.trusts, lineage).await?;
+        let mut heads = Heads::open(&self.config.state_dir.join("heads.json"))?;
+        let place = self.config.locations[&self.location].url.to_string();
+        let standing = heads.check(&place, &record)?;
+        heads.remember(&place, &record)?;
+        Ok((record, standing))
+    }
+
+    /// Remembers the head of a record that this process has written to.
+    ///
+    /// # Errors
+    /// The file of heads cannot be written.
+    pub fn remember(&self, record: &Record) -> Result<(), RepoError> {
+        let place = self.config.locations[&self.location].url.to_string();
+        Ok(Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?)
+    }
+
+    /// A record that may be appended to.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record`], and this location shows less than before.
+    pub async fn record_to_write(&self, lineage: &Lineage) -> Result<Record, RepoError> {
+        match self.record(lineage).await? {
+            (record, Standing::Current) => Ok(record),
+            (record, Standing::Behind { remembered }) => {
+                let found = record.head().map_or(EntryNumber(0), |head| head.number);
+                Err(RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
+            }
+        }
+    }
+
+    /// The cluster's file of secrets.
+    ///
+    /// # Errors
+    /// It cannot be read, or belongs to another repository or site.
+    pub fn capture_file(&self) -> Result<CaptureFile, RepoError> {
+        let path = &self.config.capture_key_file;
+        let file = IdentityFile::open_capture(path)?;
+        match file.repository == self.id && file.site == self.config.site {
+            true => Ok(file),
+            false => Err(RepoError::Foreign { path: path.clone() }),
+        }
+    }
+}
