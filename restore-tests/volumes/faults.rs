@@ -10,6 +10,8 @@ use crate::{clusters::Cluster, docs::of_page, lab::Region};
 
 /// More than workers store between two checkpoints.
 const LARGE: &str = "dd if=/dev/urandom of=/data/larger bs=1M count=400 2>/dev/null; sync";
+/// The volumes of the lab may lie in memory, and then count as memory of whoever writes them.
+const IN_MEMORY: &str = "memory: 2Gi";
 /// With the large file that each of both claims has besides.
 const CONTENT_BYTES: u64 = 500 << 20;
 
@@ -35,7 +37,7 @@ fn a_worker_in_a_kubernetes_pod_that_is_killed_is_followed_by_one_that_goes_on()
     let b = Cluster::region(Region::B);
     world.equip(&b);
     world.make_claims(&b);
-    let spare = world.source("spare", &b, "b", "", "");
+    let spare = world.source("spare", &b, "b", "", IN_MEMORY);
     world.protect(&spare);
     let before = listings(&world.a);
 
@@ -69,7 +71,7 @@ fn whoever_sent_workers_into_kubernetes_may_be_killed_and_its_work_goes_on() {
     let b = Cluster::region(Region::B);
     world.equip(&b);
     world.make_claims(&b);
-    let spare = world.source("spare", &b, "b", "", "");
+    let spare = world.source("spare", &b, "b", "", IN_MEMORY);
     world.protect(&spare);
     let before = listings(&world.a);
 
