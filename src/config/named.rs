@@ -5,8 +5,17 @@ use super::{ConfigProblem, Document, file::File};
 /// Keys whose values are files that anybody may see.
 const PUBLIC: [&str; 2] = ["ca_file", "cert_file"];
 /// Keys whose values are files of secrets.
-const SECRET: [&str; 8] =
-    ["capture_key_file", "operator_key_file", "account_key_file", "sas_file", "password_file", "api_key_file", "key_file", "kubeconfig"];
+const SECRET: [&str; 9] = [
+    "capture_key_file",
+    "operator_key_file",
+    "account_key_file",
+    "sas_file",
+    "password_file",
+    "api_key_file",
+    "key_file",
+    "token_file",
+    "kubeconfig",
+];
 
 /// A file that a configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
