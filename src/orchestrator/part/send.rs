@@ -72,27 +72,31 @@ impl Sender {
         let failed = |error: crate::orchestrator::OrchestratorError| NoEnd::Failed(advise(&error, error.hint()));
         self.place.set_plan(part, work).await.map_err(failed)?;
         let before = self.place.ended(part).await.map_err(failed)?;
-        if let Some(end) = before.good() {
-            return Ok(end.clone());
-        }
         let run = part.run.to_string();
         let errand = self.errand(part, work, mounted, &run);
+        if let Some(end) = before.good() {
+            // Whoever sent its worker may have died before it could remove it, and the Secret with it.
+            self.clear(&errand).await;
+            return Ok(end.clone());
+        }
         let ended = self.workers.run(&errand, &self.ctx).await;
         // Whatever the cluster says of it: the result is what counts.
         let after = self.place.ended(part).await.map_err(failed)?;
         let end = after.last.filter(|_| after.times > before.times);
-        let removed = self.workers.remove(&errand).await;
+        self.clear(&errand).await;
         match (end, ended) {
-            (Some(end), _) => {
-                if let Err(error) = removed {
-                    tracing::warn!(job = errand.name, error = advise(&error, error.hint()), "the Job of a worker that is done could not be removed");
-                }
-                Ok(end)
-            }
+            (Some(end), _) => Ok(end),
             (None, Err(SourceError::Cancelled { .. })) => Err(NoEnd::Cancelled),
             (None, Err(error)) => Err(NoEnd::Failed(advise(&error, error.hint()))),
             (None, Ok(ended)) if matches!(ended, Ended::Badly { code: Some(6), .. }) => Err(NoEnd::Damaged(ended.explain())),
             (None, Ok(ended)) => Err(NoEnd::Failed(ended.explain())),
+        }
+    }
+
+    /// Removes a Job that nobody needs any more; the cluster does it too, later.
+    async fn clear(&self, errand: &Errand<'_>) {
+        if let Err(error) = self.workers.remove(errand).await {
+            tracing::warn!(job = errand.name, error = advise(&error, error.hint()), "the Job of a worker could not be removed");
         }
     }
 
