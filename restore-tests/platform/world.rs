@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -88,10 +89,12 @@ impl Place {
         done(&mut mariadb)
     }
 
-    /// Where a service listens outside of the cluster.
+    /// Where a service listens outside of the cluster, once it does: pods are ready before the node has heard of it.
     pub fn service(&self, name: &str) -> String {
         let port = self.kubectl(&["--namespace", NAMESPACE, "get", "service", name, "--output=jsonpath={.spec.ports[0].nodePort}"]);
-        format!("{}:{port}", self.address())
+        let server = format!("{}:{port}", self.address());
+        eventually(|| TcpStream::connect(&server).map(drop).map_err(|error| format!("{server}: {error}")));
+        server
     }
 
     /// What the charts have to be told here.
