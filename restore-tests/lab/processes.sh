@@ -89,10 +89,17 @@ stop_all() {
     stop_signal=()
 }
 
-# free_ports COUNT: prints free loopback ports. All are held at once while choosing, so none repeats.
+# free_ports COUNT: prints free loopback ports. All are held at once while choosing, so none repeats. They lie below those that the system gives to
+# whoever asks for any port, and are drawn at random: who chooses at the same moment hardly draws the same.
 free_ports() {
     perl -MIO::Socket::INET -e '
-        my @held = map { IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die "no free port: $@" } 1 .. shift;
+        my ($count, @held) = shift;
+        for (1 .. 1000) {
+            last if @held == $count;
+            my $port = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 10000 + int rand 20000, Listen => 1);
+            push @held, $port if $port;
+        }
+        @held == $count or die "no free ports";
         print join(" ", map { $_->sockport } @held), "\n"' "$1"
 }
 
