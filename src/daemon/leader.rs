@@ -27,7 +27,7 @@ const CONFIG_EVERY: Duration = Duration::from_secs(2);
 /// The wait after a keeper failed.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The wait of a keeper that only reports.
-const FOREIGN: Duration = Duration::from_secs(60);
+const FOREIGN: Duration = Duration::from_secs(15);
 
 /// What the daemon begins with.
 #[derive(Debug)]
