@@ -69,7 +69,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         }
         None => None,
     };
-    let lease = Lease::new(control, &keys, health);
+    let config = configs.borrow().clone();
+    let lease = Lease::new(&config, control, &keys, health).await?;
     let standing = tokio::spawn(lease.stand(leads, ctx.cancel.clone(), async { drop(released.await) }));
     loop {
         let fence = terms.borrow_and_update().clone();
