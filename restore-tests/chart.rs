@@ -18,7 +18,7 @@ use crate::{
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/chart");
 const GUIDES: [&str; 3] = ["docs/how-to/helm.md", "docs/how-to/eks.md", "docs/how-to/aks.md"];
 /// Everything that can be switched on.
-const ALL: &str = r#"{"rbac": {"workers": ["default"], "recover": true}, "prometheusRule": {"enabled": true}, "serviceMonitor": {"enabled": true},
+const ALL: &str = r#"{"rbac": {"workers": ["default"], "recover": true}, "serviceMonitor": {"enabled": true},
     "image": {"pullSecrets": ["registry-login"], "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"},
     "envFrom": [{"secretRef": {"name": "stores"}}], "nodeSelector": {"pool": "infra"}, "podLabels": {"team": "apis"}, "priorityClassName": "high"}"#;
 
