@@ -20,7 +20,7 @@ use super::{
     locked,
     object::{path_of, remove_at},
     plan::{Apply, Fate},
-    restore::{AT_ONCE, RUN, Restore, place},
+    restore::{AT_ONCE, Restore, place},
     strip::strip,
 };
 use crate::{
@@ -56,8 +56,11 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
             held += text.len() + 8192;
             match restore.planner.fate(&of, target.as_ref(), serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?) {
                 Fate::Apply(apply) => drop(expected.insert(apply.path.clone(), *apply)),
-                Fate::Refuse(problem) | Fate::Lose(problem) => found.push(problem),
-                Fate::Skip(_) => {}
+                Fate::Refuse(problem) | Fate::Lose(problem) => {
+                    restore.count(&problem.what);
+                    found.push(problem);
+                }
+                Fate::Skip(note) => note.iter().for_each(|note| restore.count(&note.what)),
             }
         }
         if let Some(live) = &mut live {
@@ -136,9 +139,15 @@ impl Live<'_> {
         let subject = format!("{} {}", self.target.name(), apply.path);
         let lost = locked(&restore.lost).get(&subject).cloned();
         let what = match live {
-            None => Some(lost.unwrap_or_else(|| "is not there".to_owned())),
-            // It was there before, and stays.
-            Some(live) if live["metadata"]["annotations"][RUN] != *restore.run => lost,
+            None => {
+                restore.count("not there");
+                Some(lost.unwrap_or_else(|| "is not there".to_owned()))
+            }
+            // It was there before and stays, or another step has applied it, and compares it.
+            Some(live) if !restore.has_applied(&live) => {
+                restore.count("there already, or applied by another step");
+                lost
+            }
             // What the new cluster has given it is no difference.
             Some(live) => {
                 let mut expected = apply.object;
@@ -146,7 +155,9 @@ impl Live<'_> {
                 if restore.planner.activity == Activity::Activate {
                     remove_at(&mut expected, "/spec", &["replicas"]);
                 }
-                Some(differences(&expected, &strip(live).0).join("; ")).filter(|what| !what.is_empty())
+                let differs = differences(&expected, &strip(live).0).join("; ");
+                restore.count(if differs.is_empty() { "applied and found equal" } else { "applied and found different" });
+                Some(differs).filter(|what| !what.is_empty())
             }
         };
         what.map(|what| Problem { subject, what })
