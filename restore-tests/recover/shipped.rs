@@ -8,7 +8,7 @@ use crate::{
     clusters::Cluster,
     images::world::{MANIFEST, Registry, noise},
     kubernetes::world::{CARRY, Plane},
-    lab::{CassandraCluster, together},
+    lab::{CassandraCluster, Sql, require, together},
     mysql::world::{Make, Names, sql},
     site::Site,
     stores::places::fresh_name,
@@ -146,7 +146,7 @@ impl Shipped {
         let (rows, old) = (self.rows, format!("{:?}", a.kubeconfig().display().to_string()));
         let registries = format!("registries: {{ {}, {} }}", from.yaml(), to.yaml());
         let cassandra = |cluster, more: &str| crate::cassandra::world::yaml(&site, cluster, more);
-        let mysql = |server| crate::mysql::world::yaml(&site, &server, &format!("databases: [{db}], users: false"));
+        let mysql = |server: Sql| crate::mysql::world::yaml(&site, &server, &format!("databases: [{db}], users: false"));
         let (kps, metrics) = (cassandra(CassandraCluster::Three, &format!("keyspaces: {{ include: [{keyspace}] }}")), mysql(Make::MariaDb.source()));
         site.configure(&format!(
             "sources:\n  {}: {kps}\n  {}: {metrics}\n  cluster: {{ kubernetes: {{ kubeconfig: {old}, namespaces: [{}], no_data: [\"*/*\"] }} }}\n  \
@@ -171,11 +171,14 @@ impl Shipped {
         let config = fs::read_to_string(site.path("hourglass.yaml")).unwrap();
         let dr =
             cassandra(CassandraCluster::Dr, "restore: { replication: { \"*\": { class: NetworkTopologyStrategy, dr1: \"1\" } }, skip_roles: true }");
-        fs::write(site.path("hourglass.yaml"), config.replace(&kps, &dr).replace(&metrics, &mysql(Make::MariaDb.target()))).unwrap();
+        let there = config.replace(&kps, &dr).replace(&metrics, &mysql(Make::MariaDb.target())).replace("site: we\n", "site: ne\n");
+        fs::write(site.path("hourglass.yaml"), there).unwrap();
         fs::write(site.path("book.md"), cut(&self.text(), self.steps)).unwrap();
         let words = self.values(&site, &b.kubeconfig());
         site.run(&["runbook", "lint", "book.md"], 0);
-        let mut running = Watched::start(&site, &[&["recover", "book.md"][..], &words.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+        let mut recover = site.command(&["--output", "json", "recover", "book.md"]);
+        recover.args(words).env("PATH", format!("{}:{}", require("HOURGLASS_LAB_KUBERNETES"), std::env::var("PATH").unwrap()));
+        let mut running = Watched::of(recover);
         for question in ["old-site", "go-live"] {
             assert!(running.says(&format!("STEP {question} ASKS")), "{}", running.said());
             let run = run_id(&site);

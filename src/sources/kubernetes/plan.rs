@@ -77,6 +77,12 @@ impl Planner {
         }
     }
 
+    /// The namespace in the target of all objects in namespaces that may be applied, if there is just one.
+    pub fn namespace(&self) -> Option<&str> {
+        let name = self.selection.namespace()?;
+        Some(self.namespaces.get(name).map_or(name, String::as_str))
+    }
+
     /// What becomes of a line of a component, whose kind is `target` in the target, if it has one.
     pub fn fate(&self, of: &Resource, target: Option<&Resource>, line: Line) -> Fate {
         let (component, path) = (of.name(), line.path);

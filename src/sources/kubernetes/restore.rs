@@ -197,12 +197,17 @@ impl Restore {
         }
     }
 
+    /// Objects of a kind that are there, as far as this restore may touch them: a cluster may have many others.
+    pub fn pages(&self, resource: &Resource, accept: Option<&'static str>) -> Pages {
+        Pages::within(self.planner.namespace().filter(|_| resource.namespaced), resource, accept)
+    }
+
     /// Objects of a kind that are there. Takes note of what those wait for that this restore has applied.
     ///
     /// # Errors
     /// When they cannot be listed.
     pub async fn present(&self, resource: &Resource) -> Result<BTreeMap<String, Present>, SourceError> {
-        let (mut pages, mut present) = (Pages::new(resource, Some(METADATA_LIST)), BTreeMap::new());
+        let (mut pages, mut present) = (self.pages(resource, Some(METADATA_LIST)), BTreeMap::new());
         loop {
             let page = match pages.next(&self.api).await {
                 Ok(Some(page)) => page,
