@@ -8,7 +8,7 @@ use crate::{
     clusters::Cluster,
     images::world::{MANIFEST, Registry, noise},
     kubernetes::world::{CARRY, Plane},
-    lab::{CassandraCluster, Sql, require, together},
+    lab::{CassandraCluster, Servers, Sql, require},
     mysql::world::{Make, Names, sql},
     site::Site,
     stores::places::fresh_name,
@@ -237,7 +237,7 @@ policies:
 
 #[test]
 fn steps_of_the_shipped_runbooks_for_kubernetes_cassandra_mariadb_and_images_run_as_they_are_written() {
-    let _lab = together();
+    let _lab = [Servers::MariaDb, Servers::Cassandra].map(Servers::together);
     let _alone = Make::MariaDb.alone();
     SHIPPED.iter().for_each(Shipped::run);
 }
