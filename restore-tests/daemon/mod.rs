@@ -4,4 +4,5 @@ mod kills;
 mod leads;
 mod orders;
 mod outside;
+mod reports;
 mod world;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql,
+    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, lease::FileLease, mysql::FileMysql,
     volumes::FileVolumes,
 };
 
@@ -52,6 +52,8 @@ pub struct FileDaemon {
     pub runs_at_once: Option<u32>,
     /// What tells this installation from any other that is configured alike. Without it, in Kubernetes, the UID of the namespace kube-system.
     pub identity: Option<String>,
+    /// Which lease says who of several daemons leads.
+    pub lease: Option<FileLease>,
 }
 
 /// One object store. Credentials that are not named here come from the cloud's default chain (environment, files, workload identity).

@@ -46,7 +46,7 @@ impl Reader {
                 record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
             });
         }
-        let leader = lease::newest(control.as_ref(), &keys, &config.site).await?;
+        let leader = lease::leader(config, control.as_ref(), &keys).await?;
         let now: Timestamp = SystemClock.now();
         Ok(status(&config.site, leader, &facts, now))
     }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::{
     decide::Rules,
-    lease::Term,
     ledger::{
         Entry,
         event::{End, Happened},
@@ -185,9 +184,7 @@ pub struct Verified {
 }
 
 /// Computes it.
-pub fn status(site: &SiteName, leader: Option<Term>, policies: &[PolicyFacts], now: Timestamp) -> Status {
-    let leader =
-        leader.filter(|term| !term.given_up).map(|term| Leader { machine: term.process.machine, pid: term.process.pid, renewed: term.written });
+pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], now: Timestamp) -> Status {
     Status { site: site.clone(), now, leader, policies: policies.iter().map(|facts| of_policy(facts, now)).collect() }
 }
 
