@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod load;
 pub mod mysql;
 mod named;
+pub mod notify;
 mod resolve;
 pub mod resolved;
 pub mod schedule;
@@ -27,7 +28,8 @@ pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass,
 pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use named::{NamedFile, named_files, names_file};
-pub use resolved::{CommandConfig, Config, DaemonConfig, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
+pub use notify::{Channel, NotifyConfig, PushgatewayConfig, Severity};
+pub use resolved::{CommandConfig, Config, DaemonConfig, DaemonTls, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::{Blackout, Schedule};
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
