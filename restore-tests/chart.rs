@@ -18,7 +18,7 @@ use crate::{
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/chart");
 const GUIDES: [&str; 3] = ["docs/how-to/helm.md", "docs/how-to/eks.md", "docs/how-to/aks.md"];
 /// Everything that can be switched on.
-const ALL: &str = r#"{"rbac": {"workers": ["default"], "recover": true}, "serviceMonitor": {"enabled": true},
+const ALL: &str = r#"{"rbac": {"workers": ["default"], "recover": true}, "prometheusRule": {"enabled": true}, "serviceMonitor": {"enabled": true},
     "image": {"pullSecrets": ["registry-login"], "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"},
     "envFrom": [{"secretRef": {"name": "stores"}}], "nodeSelector": {"pool": "infra"}, "podLabels": {"team": "apis"}, "priorityClassName": "high"}"#;
 
@@ -79,6 +79,10 @@ fn the_chart_makes_of_every_guides_values_what_a_kubernetes_api_server_takes() {
         let text = rendered(&[&values, &all])
             .replace("namespace: hourglass", "namespace: default")
             .replace(r#""namespace":"hourglass""#, r#""namespace":"default""#);
+        assert!(
+            text.contains("kind: PrometheusRule") && text.contains("- alert: HourglassAbsent"),
+            "{page}: the rules are those of config/prometheus"
+        );
         let known: Vec<&str> = text.split("\n---\n").filter(|object| !object.contains("monitoring.coreos.com")).collect();
         let file = folder.path().join("objects.yaml");
         fs::write(&file, known.join("\n---\n")).unwrap();
