@@ -3,6 +3,8 @@
 //! It owns what is due, the ledger that says of every slot how it ended, which of several daemons leads, and what can be seen of all that from outside.
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
+pub mod cluster;
+pub mod condition;
 pub mod decide;
 mod error;
 pub mod facts;
@@ -14,13 +16,19 @@ pub mod lease;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod order;
+pub mod page;
+pub mod picture;
+pub mod push;
 mod report;
 pub mod serve;
+pub mod sight;
 #[cfg(test)]
 mod simulation;
 pub mod status;
 pub mod timetable;
+mod tls;
 mod work;
 
 pub use error::DaemonError;
