@@ -129,7 +129,7 @@ async fn a_lease_of_kubernetes_outlives_leaders_that_are_stopped_or_killed_and_i
 
     // Somebody deletes the lease: nobody leads until whoever had it has surely noticed.
     // The API server has only just begun, on a machine that may be slow.
-    eventually(|| cluster.kubectl(&["--namespace=default", "delete", "lease", "hourglass-we"]));
+    eventually(|| cluster.kubectl(&["--namespace=default", "delete", "lease", "hourglass-we", "--ignore-not-found"]));
     b.says("follows", 2);
     b.says("leads", 3);
 }
