@@ -45,14 +45,19 @@ pub fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, String> 
 
 /// Calls `look` until it says that all is well; fails with what it said last.
 pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
-    let until = Instant::now() + LIMIT;
+    let began = Instant::now();
     loop {
         match look() {
             Ok(seen) => return seen,
-            Err(said) => assert!(Instant::now() < until, "{said}"),
+            Err(said) => assert!(began.elapsed() < LIMIT, "{said}"),
         }
-        sleep(Duration::from_millis(100));
+        pause(began);
     }
+}
+
+/// Between two looks: the longer it takes already the longer, because a look costs a process, which what is waited for does without.
+pub fn pause(began: Instant) {
+    sleep((began.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_secs(1)));
 }
 
 /// A cluster that a test started. It ends with the thread that started it, and when it is dropped.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     process::{Child, Stdio},
-    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,7 @@ use super::{
     guide::{account, capture_role},
     world::{CARRY, World},
 };
-use crate::lab::Servers;
+use crate::{clusters::pause, lab::Servers};
 
 /// Longest wait for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,7 +22,7 @@ pub fn until(what: &str, is: impl Fn() -> bool) {
     let began = Instant::now();
     while !is() {
         assert!(began.elapsed() < PATIENCE, "{what} did not happen");
-        sleep(Duration::from_millis(50));
+        pause(began);
     }
 }
 

@@ -136,3 +136,24 @@ fn a_kubernetes_list_whose_version_is_gone_in_the_middle_is_begun_anew_and_nothi
     let different: BTreeSet<&str> = names.iter().map(|line| line.split("\"sha256\"").next().unwrap()).collect();
     assert_eq!((names.len(), different.len()), (1200, 1200));
 }
+
+#[test]
+fn a_kind_that_is_removed_while_kubernetes_is_captured_is_told_and_nothing_lacks() {
+    let _lab = Servers::Kubernetes.together();
+    let world = many(1);
+    world.fill(include_str!("definition.yaml"));
+    world.a.run(&["wait", "--for=condition=Established", "--timeout=120s", &world.of("crd/gateways.NAME.example.org")]);
+    let (definition, list, plane) = (world.of("crd/gateways.NAME.example.org"), world.of("NAME.example.org/v1alpha1/gateways?"), world.a.clone());
+    let way = Way::to(&world.a, &world, move |_, line| {
+        if line.contains(&list) {
+            plane.run(&["delete", &definition, "--ignore-not-found", "--wait"]);
+        }
+        Wire::Pass
+    });
+    way.lead(&world, &world.a);
+    let said = world.site.run(&["backup", "p"], 0);
+    assert!(said.contains("is complete"), "{said}");
+    let point = said.split_whitespace().find(|word| word.starts_with("p@")).unwrap_or_else(|| panic!("{said}"));
+    let shown = world.site.run(&["points", "show", point], 0);
+    assert!(shown.contains("the kind was removed") && shown.contains(&world.of("gateways.NAME.example.org")), "{shown}");
+}

@@ -166,7 +166,21 @@ pub struct Lines {
     ended: Arc<Mutex<Ended>>,
 }
 
-/// How a listing ended: the version that it is a snapshot of, and the end of its stream.
+fn is_unknown(error: &SourceError) -> bool {
+    refusal(error).is_some_and(|refused| refused.status.as_u16() == 404)
+}
+
+/// Whether a custom kind has no definition. Its objects alone do not tell: a server that starts does not know yet what it serves.
+async fn is_removed(api: &Api, resource: &Resource) -> Result<bool, SourceError> {
+    if !resource.custom {
+        return Ok(false);
+    }
+    let definitions = Ask::path("/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
+    let found = api.get(&definitions.with("fieldSelector", format!("metadata.name={}", resource.name()))).await?;
+    Ok(found["items"].as_array().is_some_and(Vec::is_empty))
+}
+
+/// How a listing ended: the version that it is a snapshot of, empty for a kind that was removed before it was read; and the end of its stream.
 pub type Ended = Option<Result<(String, StreamEnd), SourceError>>;
 
 impl Lines {
@@ -178,7 +192,13 @@ impl Lines {
 
     /// Reads a page; whether there was one.
     fn fill(&mut self) -> Result<bool, SourceError> {
-        let Some(page) = self.api.block(self.pages.next(&self.api))? else { return Ok(false) };
+        let page = match self.api.block(self.pages.next(&self.api)) {
+            Ok(page) => page,
+            // A kind that somebody removed after it was discovered has no objects any more.
+            Err(error) if self.is_first() && is_unknown(&error) && self.api.block(is_removed(&self.api, &self.resource))? => None,
+            Err(error) => return Err(error),
+        };
+        let Some(page) = page else { return Ok(false) };
         (self.at, self.bytes) = (0, self.bytes + self.text.len() as u64);
         self.text.clear();
         // Later pages are of the first one's version, unless that was gone.
@@ -203,6 +223,11 @@ impl Lines {
             }
         }
         Ok(true)
+    }
+
+    /// Whether no page was read yet.
+    fn is_first(&self) -> bool {
+        self.to.is_none()
     }
 
     fn end(&self) -> (String, StreamEnd) {

@@ -183,7 +183,12 @@ impl Source for KubernetesSource {
         let lines = Lines::new(session.api, resource, session.filter, session.row_key.digester(), Arc::clone(&ended), ctx);
         Ok(Capture::Stream(StreamCapture::new(lines, move || {
             let (version, end) = locked(&ended).take().ok_or_else(|| not_open("the list"))??;
-            locked(&all).position.insert(name, version);
+            if version.is_empty() {
+                let what = "the kind was removed while the cluster was captured, and its objects with it".to_owned();
+                locked(&all).notes.push(Problem { subject: name, what });
+            } else {
+                locked(&all).position.insert(name, version);
+            }
             Ok(end)
         })))
     }
