@@ -3,6 +3,7 @@
 pub mod analytics;
 pub mod cassandra;
 mod check;
+pub mod cluster;
 pub mod error;
 pub mod file;
 pub mod images;
@@ -21,6 +22,7 @@ pub mod volumes;
 
 pub use analytics::{AnalyticsConfig, Login};
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
+pub use cluster::ClusterAccess;
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use images::{Destination, ImagesConfig, ImagesMode, RegistryConfig};
