@@ -115,7 +115,7 @@ async fn a_lease_of_kubernetes_outlives_leaders_that_are_stopped_or_killed_and_i
     // An API server that is killed in the middle of a run, and comes back: the same leader goes on with it.
     kept.halt();
     kept.order("run");
-    b.said_of("step-started", "step", "capture/data");
+    kept.until("the run", |_, balance| balance.open.as_ref().is_some_and(|open| open.run.is_some())).await;
     let pid_file = cluster.folder().join("apiserver.pid");
     let pid = fs::read_to_string(&pid_file).unwrap();
     kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
