@@ -41,7 +41,7 @@ fn keyspace(name: &str, replicas: u32) -> String {
 
 #[test]
 fn cassandra_rows_that_were_acknowledged_before_the_moment_of_a_point_are_all_in_it() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["written"]);
     drop_keyspaces(CassandraCluster::Dr, &["written"]);
@@ -138,7 +138,7 @@ fn interrupted(site: &Site) -> String {
 
 #[test]
 fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_doubled() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, "killed");
     drop_keyspaces(to, &["killed"]);
@@ -167,7 +167,7 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
 
 #[test]
 fn a_process_frozen_in_a_load_into_cassandra_writes_nothing_when_it_wakes_after_a_takeover() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, "frozen");
     drop_keyspaces(to, &["frozen"]);
@@ -198,7 +198,7 @@ fn a_process_frozen_in_a_load_into_cassandra_writes_nothing_when_it_wakes_after_
 
 #[test]
 fn cassandra_points_that_lack_something_are_never_green() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["lacking"]);
     cql(

@@ -63,7 +63,8 @@ async fn a_stopped_leader_that_wakes_writes_nothing(kept: Kept) -> Kept {
     let old = key(&control);
     let new = key(&all(&kept, "control").await).into_iter().filter(|name| !old.contains(name) && !name.as_str().starts_with("leaders/"));
     // As the leader that it is again it may enter that.
-    let new: Vec<_> = new.filter(|name| !name.as_str().starts_with(&format!("schedule/{lineage}/ledger/"))).collect();
+    let new: Vec<_> =
+        new.filter(|name| ![&format!("schedule/{lineage}/ledger/"), "notices/"].iter().any(|own| name.as_str().starts_with(own))).collect();
     assert!(new.is_empty(), "{new:?}");
     let history = kept.history().await;
     let begun: Vec<_> = history.iter().filter(|entry| matches!(entry.event, Happened::Begun { .. })).collect();
@@ -127,7 +128,8 @@ async fn a_lease_of_kubernetes_outlives_leaders_that_are_stopped_or_killed_and_i
     assert_eq!(follows(), 1, "only when the first one of this name was stopped");
 
     // Somebody deletes the lease: nobody leads until whoever had it has surely noticed.
-    cluster.kubectl(&["--namespace=default", "delete", "lease", "hourglass-we"]).unwrap();
+    // The API server has only just begun, on a machine that may be slow.
+    eventually(|| cluster.kubectl(&["--namespace=default", "delete", "lease", "hourglass-we", "--ignore-not-found"]));
     b.says("follows", 2);
     b.says("leads", 3);
 }

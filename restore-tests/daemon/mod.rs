@@ -1,8 +1,13 @@
 //! The daemon as real processes: its slots, its leader, its orders, its answers, and what kills do to them.
 
+mod alerts;
+mod events;
 mod kills;
 mod leads;
+mod notices;
 mod orders;
 mod outside;
+mod page;
 mod reports;
+mod sinks;
 mod world;

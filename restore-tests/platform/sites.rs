@@ -25,7 +25,7 @@ pub const BOOK_IN_KIT: &str = "runbooks/lab-platform.md";
 /// Of the administrator of databases.
 const PASSWORD: &str = "databases.password";
 /// Files that a kit names and does not bring.
-const SECRETS: [&str; 3] = ["operator.key", "capture.key", PASSWORD];
+const SECRETS: [&str; 4] = ["operator.key", "capture.key", PASSWORD, "client.key"];
 
 const POLICY: &str = "policies:\n  production: { members: { tokens: required, metrics: required, cluster: required, images: required, portal-files: required, \
     policies: required }, max_skew: 10m, schedule: \"* * * * *\" }\n";
@@ -39,7 +39,11 @@ fn sources(site: &Site, place: &Place, policies: &Path, restore: &str, datacentr
     fs::write(site.path(PASSWORD), require("HOURGLASS_LAB_DATABASES_PASSWORD")).unwrap();
     let (address, registry) = (place.address(), place.registry());
     let user = require("HOURGLASS_LAB_DATABASES_USER");
-    let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"].map(|file| quoted(&tls(file)));
+    // Beside the configuration, so that a kit brings what is no secret.
+    let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"];
+    for file in [ca, cert, key] {
+        fs::copy(tls(file), site.path(file)).unwrap();
+    }
     let own = place.worker_image();
     let references: Vec<String> = IMAGES.iter().map(|(repository, _)| format!("{registry}/apim/{repository}:1")).chain([own.clone()]).collect();
     format!(

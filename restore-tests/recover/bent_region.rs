@@ -8,7 +8,7 @@ use super::{Watched, run_id};
 use crate::{
     clusters::{Cluster, eventually},
     kubernetes::world::{CARRY, World},
-    lab::Region,
+    lab::{Region, Servers},
 };
 
 /// A workload that needs a node and an image.
@@ -79,6 +79,7 @@ fn shown(running: &mut Watched, before: usize) -> String {
 
 #[test]
 fn a_recovery_of_kubernetes_without_nodes_images_and_values_is_explained_bent_and_finished_and_says_so() {
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("no_data: [\"*/*\"]", &format!("registries: {{ registry.we.example.com: registry.region-b.test/moved }}, {CARRY}"));
     world.reconfigure("ready_within: 2m", "ready_within: 15s");
     world.fill(WEB);

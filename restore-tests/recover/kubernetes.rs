@@ -12,7 +12,7 @@ use super::{
 use crate::{
     images::world::{MANIFEST, Registry, noise, sha256},
     kubernetes::world::{CARRY, Plane, World},
-    lab::{alone, together},
+    lab::Servers,
 };
 
 /// Objects of all that acts by itself, and some that do not.
@@ -208,7 +208,7 @@ fn signal(plane: &Plane, signal: Signal) {
 
 #[test]
 fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(3, 2);
     let site = &lost.world.site;
     site.run(&["runbook", "lint", "book.md"], 0);
@@ -236,7 +236,7 @@ fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated()
 
 #[test]
 fn a_kubernetes_recovery_killed_inside_of_each_kind_of_step_ends_well_and_does_nothing_twice() {
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.alone();
     let (maps, jobs) = (500, 400);
     let lost = lost(maps, jobs);
     let b = &lost.world.b;
@@ -283,7 +283,7 @@ fn a_kubernetes_recovery_killed_inside_of_each_kind_of_step_ends_well_and_does_n
 /// What two executors of one run do to the same objects, of which one was frozen and does not know of the other.
 #[test]
 fn a_process_frozen_in_a_kubernetes_apply_changes_nothing_when_it_wakes_after_a_takeover() {
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.together();
     let maps = 1500;
     let lost = lost(maps, 1);
     let (b, site) = (&lost.world.b, &lost.world.site);
@@ -313,7 +313,7 @@ fn a_process_frozen_in_a_kubernetes_apply_changes_nothing_when_it_wakes_after_a_
 
 #[test]
 fn steps_for_kubernetes_are_linted_by_what_the_configuration_knows() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(1, 1);
     let site = &lost.world.site;
     let book = fs::read_to_string(site.path("book.md")).unwrap();
@@ -336,7 +336,7 @@ fn steps_for_kubernetes_are_linted_by_what_the_configuration_knows() {
 
 #[test]
 fn what_a_person_has_to_decide_is_found_before_a_kubernetes_recovery_begins() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(1, 1);
     let world = &lost.world;
     world.fill("{ apiVersion: v1, kind: ConfigMap, metadata: { name: old, namespace: NAME }, data: { at: \"see api.we.example.com\" } }");

@@ -8,7 +8,7 @@ use crate::{
     clusters::Cluster,
     images::world::{MANIFEST, Registry, noise},
     kubernetes::world::{CARRY, Plane},
-    lab::{CassandraCluster, Sql, require, together},
+    lab::{CassandraCluster, Servers, Sql, require},
     mysql::world::{Make, Names, sql},
     site::Site,
     stores::places::fresh_name,
@@ -125,6 +125,30 @@ impl Shipped {
         (PLATFORM.to_owned() + &workloads).replace("NAME", self.namespace).replace("REGISTRY", registry)
     }
 
+    /// What a site protects, and where it all goes: between two clusters and two registries.
+    fn sources(&self, [a, b]: [&Cluster; 2], [from, to]: [&Registry; 2], [kps, metrics]: [&str; 2]) -> String {
+        let [one, other] = self.rows;
+        let [old, new] = [a, b].map(|cluster| format!("{:?}", cluster.kubeconfig().display().to_string()));
+        let (old_registry, new_registry) = (&from.address, format!("{}/{}", to.address, self.namespace));
+        let registries = format!("registries: {{ {}, {} }}", from.yaml(), to.yaml());
+        format!(
+            "sources:
+  {one}: {kps}
+  {other}: {metrics}
+  cluster: {{ kubernetes: {{ kubeconfig: {old}, namespaces: [{}], no_data: [\"*/*\"] }} }}
+  images: {{ images: {{ references: [\"{old_registry}/gateway:1.0\"], {registries} }} }}
+  registry-b: {{ images: {{ registry: {new_registry:?}, {registries} }} }}
+  cluster-b:
+    kubernetes:
+      kubeconfig: {new}
+      restore: {{ ready_within: 2m, registries: {{ {old_registry:?}: {new_registry:?} }}, existing: keep, {CARRY} }}
+policies:
+  {}: {{ members: {{ {one}: required, {other}: required, cluster: required, images: required }} }}
+",
+            self.namespace, self.policy,
+        )
+    }
+
     fn run(&self) {
         let [a, b] = [(); 2].map(|()| Cluster::control_plane());
         let (from, to) = (Registry::open(), Registry::guarded());
@@ -143,28 +167,10 @@ impl Shipped {
         );
         let site = Site::in_directories();
         site.run(&["init", "--write"], 0);
-        let (rows, old) = (self.rows, format!("{:?}", a.kubeconfig().display().to_string()));
-        let registries = format!("registries: {{ {}, {} }}", from.yaml(), to.yaml());
         let cassandra = |cluster, more: &str| crate::cassandra::world::yaml(&site, cluster, more);
         let mysql = |server: Sql| crate::mysql::world::yaml(&site, &server, &format!("databases: [{db}], users: false"));
         let (kps, metrics) = (cassandra(CassandraCluster::Three, &format!("keyspaces: {{ include: [{keyspace}] }}")), mysql(Make::MariaDb.source()));
-        site.configure(&format!(
-            "sources:\n  {}: {kps}\n  {}: {metrics}\n  cluster: {{ kubernetes: {{ kubeconfig: {old}, namespaces: [{}], no_data: [\"*/*\"] }} }}\n  \
-             images: {{ images: {{ references: [{:?}], {registries} }} }}\n  registry-b: {{ images: {{ registry: {:?}, {registries} }} }}\n  \
-             cluster-b: {{ kubernetes: {{ kubeconfig: {:?}, restore: {{ ready_within: 2m, registries: {{ {:?}: {:?} }}, existing: keep, {CARRY} }} }} }}\n\
-             policies:\n  {}: {{ members: {{ {}: required, {}: required, cluster: required, images: required }} }}\n",
-            rows[0],
-            rows[1],
-            self.namespace,
-            format!("{}/gateway:1.0", from.address),
-            format!("{}/{}", to.address, self.namespace),
-            b.kubeconfig().display().to_string(),
-            from.address,
-            format!("{}/{}", to.address, self.namespace),
-            self.policy,
-            rows[0],
-            rows[1],
-        ));
+        site.configure(&self.sources([&a, &b], [&from, &to], [&kps, &metrics]));
         site.run(&["keys", "prove"], 0);
         site.run(&["backup", self.policy, "--quiet"], 0);
         // The same sources are those of the other region from now on.
@@ -231,7 +237,7 @@ impl Shipped {
 
 #[test]
 fn steps_of_the_shipped_runbooks_for_kubernetes_cassandra_mariadb_and_images_run_as_they_are_written() {
-    let _lab = together();
+    let _lab = [Servers::MariaDb, Servers::Cassandra].map(Servers::together);
     let _alone = Make::MariaDb.alone();
     SHIPPED.iter().for_each(Shipped::run);
 }

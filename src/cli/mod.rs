@@ -16,6 +16,7 @@ pub mod keys;
 pub mod kit;
 pub mod man;
 mod mirrors;
+pub mod notify;
 mod observe;
 pub mod output;
 mod page;
@@ -85,6 +86,7 @@ pub enum Command {
     Daemon(daemon::DaemonArgs),
     Schedule(schedule::ScheduleArgs),
     Status(status::StatusArgs),
+    Notify(notify::NotifyArgs),
     Verify(verify::VerifyArgs),
     Worker(worker::WorkerArgs),
     Expire(expire::ExpireArgs),
@@ -148,6 +150,7 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Daemon(args) => daemon::run(args, globals).await,
         Command::Schedule(args) => schedule::run(args, globals).await,
         Command::Status(args) => status::run(args, globals).await,
+        Command::Notify(args) => notify::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,

@@ -4,6 +4,7 @@
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
 pub mod cluster;
+pub mod condition;
 pub mod decide;
 mod error;
 pub mod facts;
@@ -15,13 +16,19 @@ pub mod lease;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod order;
+pub mod page;
+pub mod picture;
+pub mod push;
 mod report;
 pub mod serve;
+pub mod sight;
 #[cfg(test)]
 mod simulation;
 pub mod status;
 pub mod timetable;
+mod tls;
 mod work;
 
 pub use error::DaemonError;
