@@ -1,6 +1,7 @@
 //! A small API platform of our own, which really works: it lives in region A, and comes back in region B.
 
 mod client;
+mod daemon;
 mod recovery;
 mod residue;
 mod sites;

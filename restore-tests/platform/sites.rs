@@ -29,7 +29,7 @@ const PASSWORD: &str = "databases.password";
 const SECRETS: [&str; 4] = ["operator.key", "capture.key", PASSWORD, "client.key"];
 
 const POLICY: &str = "policies:\n  production: { members: { tokens: required, metrics: required, cluster: required, images: required, portal-files: required, \
-    policies: required }, max_skew: 10m }\n";
+    policies: required }, max_skew: 10m, schedule: \"* * * * *\" }\n";
 
 fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
