@@ -2,6 +2,9 @@
 
 mod kills;
 mod leads;
+mod limits;
 mod orders;
 mod outside;
+mod steady;
+mod tasks;
 mod world;

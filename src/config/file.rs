@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql,
-    volumes::FileVolumes,
+    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql, ready::FileReady,
+    tasks::FileTask, volumes::FileVolumes,
 };
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
@@ -37,6 +37,14 @@ pub struct File {
     /// Sets of sources that are captured together, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, FilePolicy>,
+    /// What no policy has to cover, each with the reason: patterns `SOURCE/KIND/NAME` with `*`, as `hourglass coverage` shows them.
+    #[serde(default)]
+    pub excluded: BTreeMap<String, String>,
+    /// What has to be so that this site could take the service over.
+    pub ready: Option<FileReady>,
+    /// What the daemon does besides making points, by name.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, FileTask>,
 }
 
 /// What `hourglass daemon` needs besides.

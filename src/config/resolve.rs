@@ -5,6 +5,8 @@ mod daemon;
 mod images;
 mod kubernetes;
 mod mysql;
+mod ready;
+mod tasks;
 mod volumes;
 
 use std::{
@@ -71,6 +73,15 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     let sources = r.sources(file.sources, known.as_ref());
     r.mirrors(&sources, &locations);
     let policies = r.policies(file.policies, &names);
+    let known = tasks::Known {
+        locations: &locations,
+        policies: policies.keys().map(ToString::to_string).collect(),
+        sources: &names,
+        has_operator: operator_key_file.is_some(),
+    };
+    let tasks = r.tasks(file.tasks, &known);
+    r.excluded(&file.excluded, &names);
+    let ready = r.ready(file.ready.unwrap_or_default(), &known, &sources);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
     let daemon = r.daemon(file.daemon.unwrap_or_default());
     match (site, control) {
@@ -86,6 +97,9 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
             daemon,
             sources,
             policies,
+            ready,
+            excluded: file.excluded,
+            tasks,
         }),
         _ => {
             r.problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -362,11 +376,7 @@ impl Resolver<'_> {
         if keep.is_some_and(Keep::keeps_nothing) {
             self.say(&format!("{path}.keep"), "every number is zero: nothing would be kept; leave the key out to keep everything");
         }
-        let zone = policy.time_zone.unwrap_or("UTC".to_owned());
-        let time_zone = jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
-            self.say(&format!("{path}.time_zone"), &format!("{zone:?} is not a known time zone; use a name such as Europe/Brussels or UTC"));
-            jiff::tz::TimeZone::UTC
-        });
+        let time_zone = self.time_zone(path, policy.time_zone);
         let schedule = policy.schedule.and_then(|text| self.parse::<Schedule>(&format!("{path}.schedule"), &text));
         let epoch = policy.epoch.map_or(EpochConfig::default(), |epoch| EpochConfig {
             max_age: self.duration(&format!("{path}.epoch.max_age"), epoch.max_age).unwrap_or(EpochConfig::default().max_age),

@@ -1,5 +1,7 @@
 //! The status as Prometheus metrics. Labels are policies of the configuration and closed sets, so their number is bounded.
 
+mod care;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge},
@@ -90,6 +92,7 @@ pub fn text(status: &Status, leads: bool) -> String {
     }
     registry.register("slots", "Slots by how they ended, as far back as the ledger is read", slots);
     registry.register("phase", "Whether the policy is in this phase", phases);
+    care::register(&mut registry, status);
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing to a string does not fail");
     text

@@ -4,6 +4,7 @@
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
 pub mod decide;
+pub mod errand;
 mod error;
 pub mod facts;
 pub mod fate;
@@ -15,11 +16,14 @@ pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod order;
+mod recovered;
 mod report;
 pub mod serve;
 #[cfg(test)]
 mod simulation;
 pub mod status;
+pub mod tasks;
+mod tender;
 pub mod timetable;
 mod work;
 

@@ -29,6 +29,14 @@ impl Resolver<'_> {
         DaemonConfig { listen, token_file, runs_at_once: written.runs_at_once.unwrap_or(2), identity }
     }
 
+    pub(super) fn time_zone(&mut self, path: &str, written: Option<String>) -> jiff::tz::TimeZone {
+        let zone = written.unwrap_or("UTC".to_owned());
+        jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
+            self.say(&format!("{path}.time_zone"), &format!("{zone:?} is not a known time zone; use a name such as Europe/Brussels or UTC"));
+            jiff::tz::TimeZone::UTC
+        })
+    }
+
     pub(super) fn blackouts(&mut self, path: &str, written: &[String]) -> Vec<Blackout> {
         let numbered = written.iter().enumerate();
         numbered.filter_map(|(i, text)| self.parse(&format!("{path}.blackouts.{i}"), text)).collect()
