@@ -8,17 +8,29 @@ use std::{
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// Who uses the servers of the lab. See [`together`] and [`alone`].
-static SERVERS: RwLock<()> = RwLock::new(());
-
-/// A test of a database or search server holds this while it uses one, beside other tests that do.
-pub fn together() -> RwLockReadGuard<'static, ()> {
-    SERVERS.read().unwrap_or_else(PoisonError::into_inner)
+/// Servers of one kind, which tests share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Servers {
+    MariaDb,
+    MySql8,
+    Cassandra,
+    Search,
+    Kubernetes,
 }
 
-/// A test that ends servers, or changes what the others see (global settings), holds this instead: nobody else uses one meanwhile.
-pub fn alone() -> RwLockWriteGuard<'static, ()> {
-    SERVERS.write().unwrap_or_else(PoisonError::into_inner)
+/// Who uses which. A test that takes several kinds takes them in the order above.
+static SERVERS: [RwLock<()>; 5] = [const { RwLock::new(()) }; 5];
+
+impl Servers {
+    /// A test holds this while it uses them, beside other tests that do.
+    pub fn together(self) -> RwLockReadGuard<'static, ()> {
+        SERVERS[self as usize].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A test that ends servers, or changes what the others see (global settings), holds this instead: nobody else uses them meanwhile.
+    pub fn alone(self) -> RwLockWriteGuard<'static, ()> {
+        SERVERS[self as usize].write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The value of a variable that the lab sets; without it the test fails, because a missing service is a failure.
@@ -37,7 +49,7 @@ pub fn tool(name: &str) -> Command {
     Command::new(format!("{}/restore-tests/lab/{name}", env!("CARGO_MANIFEST_DIR")))
 }
 
-/// One server process of the lab that a test may end and start again, while it holds [`alone`].
+/// One server process of the lab that a test may end and start again, while it holds [`Servers::alone`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node(pub String);
 

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     analytics::world::{ask, documents, try_ask, write},
     cassandra::world::{answers, cql, drop_keyspaces},
-    lab::{CassandraCluster, Region, SqlServer, alone, tls},
+    lab::{CassandraCluster, Region, Servers, SqlServer, tls},
     mysql::world::{sql, try_sql},
     site::{Site, find},
     stores::places::fresh_name,
@@ -130,7 +130,7 @@ impl Drop for Platform {
 
 #[test]
 fn points_of_all_kinds_of_databases_come_back_in_the_other_region_at_once() {
-    let _lab = alone();
+    let _lab = [Servers::MariaDb, Servers::Cassandra, Servers::Search].map(Servers::alone);
     let platform = Platform::new();
     platform.fill();
     let name = &platform.name;
@@ -192,7 +192,7 @@ impl Drop for Mover {
 
 #[test]
 fn what_holds_across_databases_holds_in_points_made_while_writers_are_paused_and_the_skew_of_others_is_told() {
-    let _lab = alone();
+    let _lab = [Servers::MariaDb, Servers::Cassandra, Servers::Search].map(Servers::alone);
     let platform = Platform::new();
     platform.fill();
     let folder = platform.site.path("");

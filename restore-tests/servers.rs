@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::lab::{CassandraCluster, Region, Search, Sql, SqlServer, alone, tls, together, tool};
+use crate::lab::{CassandraCluster, Region, Search, Servers, Sql, SqlServer, tls, tool};
 
 /// What a program prints, or that it failed and why.
 fn run(command: &mut Command) -> Result<String, String> {
@@ -24,11 +24,11 @@ fn sql(server: &Sql, authority: &str, statements: &str) -> Result<String, String
 
 #[test]
 fn mysql_and_mariadb_answer_with_binary_log_and_tls_and_keep_a_commit_through_a_kill() {
-    let _lab = alone();
+    let _lab = [Servers::MariaDb, Servers::MySql8].map(Servers::alone);
     for which in [SqlServer::MariaDbA, SqlServer::MariaDbB, SqlServer::MySql8A, SqlServer::MySql8B] {
         let server = which.get();
-        let gtid = if matches!(which, SqlServer::MySql8A | SqlServer::MySql8B) { "@@gtid_mode" } else { "'ON'" };
-        let answer = sql(&server, "ca.crt", &format!("select @@log_bin, @@local_infile, {gtid}, @@binlog_format")).unwrap();
+        let gtid = if matches!(which, SqlServer::MySql8A | SqlServer::MySql8B) { "gtid_mode" } else { "'ON'" };
+        let answer = sql(&server, "ca.crt", &format!("select log_bin, local_infile, {gtid}, binlog_format")).unwrap();
         assert_eq!(answer.trim(), "1\t1\tON\tROW", "{which:?}");
         assert!(server.socket.exists(), "{which:?}");
         let refused = sql(&server, "rogue-ca.crt", "select 1").unwrap_err();
@@ -55,7 +55,7 @@ fn cql(address: IpAddr, arguments: &[&str]) -> Result<String, String> {
 
 #[test]
 fn cassandra_answers_with_version_and_datacentre_and_refuses_a_wrong_password() {
-    let _lab = together();
+    let _lab = Servers::Cassandra.together();
     for (which, version) in [(CassandraCluster::Three, "5.0."), (CassandraCluster::Dr, "5.0."), (CassandraCluster::Old, "2.2.12")] {
         let cluster = which.get();
         let listening = TcpStream::connect((cluster.addresses[0], cluster.port));
@@ -74,7 +74,7 @@ fn cassandra_answers_with_version_and_datacentre_and_refuses_a_wrong_password() 
 
 #[test]
 fn cassandra_answers_at_quorum_while_one_of_three_nodes_is_down() {
-    let _lab = alone();
+    let _lab = Servers::Cassandra.alone();
     let cluster = CassandraCluster::Three.get();
     let create = "create keyspace servers_kill with replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}";
     cql(cluster.addresses[0], &[create, "create table servers_kill.t (a int primary key)"]).unwrap();
@@ -99,7 +99,7 @@ fn put(url: &str, json: &str) -> String {
 
 #[test]
 fn opensearch_answers_behind_tls_to_the_password_and_the_key_alone() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     for region in [Region::A, Region::B] {
         let Search { url, user, password, api_key, .. } = region.search();
         let authority = tls("ca.crt").display().to_string();
@@ -116,7 +116,7 @@ fn opensearch_answers_behind_tls_to_the_password_and_the_key_alone() {
 
 #[test]
 fn opensearch_keeps_a_document_through_a_kill() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let a = Region::A.search();
     put(&format!("{}/servers_kill/_doc/1", a.plain), r#"{"marker": 4712}"#);
     a.node.kill();
@@ -126,7 +126,7 @@ fn opensearch_keeps_a_document_through_a_kill() {
 
 #[test]
 fn opensearch_of_region_b_restores_what_region_a_put_into_a_shared_repository() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let (a, b) = (Region::A.search(), Region::B.search());
     let place = a.repositories.join("servers").display().to_string();
     put(&format!("{}/servers/_doc/1?refresh=true", a.plain), r#"{"marker": 4711}"#);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::world::{World, ask, documents, try_ask, write};
 use crate::{
-    lab::{Region, Search, alone},
+    lab::{Region, Search, Servers},
     stores::places::fresh_name,
 };
 
@@ -70,7 +70,7 @@ fn unfinished(world: &World) -> String {
 
 #[test]
 fn a_search_server_that_is_killed_in_the_middle_of_a_snapshot_of_analytics_makes_nothing_green() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let world = slow_world();
     let mut backup = start(&world, &["backup", "p", "--quiet"]);
     wait_for("a snapshot that goes on", &mut backup, || snapshot_goes_on(&world));
@@ -84,7 +84,7 @@ fn a_search_server_that_is_killed_in_the_middle_of_a_snapshot_of_analytics_makes
 
 #[test]
 fn a_restore_of_analytics_that_is_killed_in_the_middle_is_resumed_and_doubles_nothing() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let world = slow_world();
     let expected = documents(&world.a, &world.of("slow"));
     world.site.run(&["backup", "p", "--quiet"], 0);

@@ -20,7 +20,7 @@ use super::{
     world::{World, ask, documents, try_ask, write},
 };
 use crate::{
-    lab::{alone, together},
+    lab::Servers,
     site::yaml,
     stores::places::{S3, key, s3_client},
     wire::{Proxy, Wire},
@@ -103,14 +103,14 @@ fn comes_back_from_the_mirror(from: &Place, to: &Place) {
 
 #[test]
 fn analytics_come_back_from_a_mirror_in_s3_when_the_first_repository_is_gone() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let (from, to) = Runtime::new().unwrap().block_on(async { (Place::s3(S3::SeaweedFs, "default").await, Place::s3(S3::VersityGw, "other").await) });
     comes_back_from_the_mirror(&from, &to);
 }
 
 #[test]
 fn analytics_come_back_from_mirrors_in_folders_and_in_azure() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     comes_back_from_the_mirror(&Place::directory(), &Place::directory());
     let (_folder, to) = Runtime::new().unwrap().block_on(Place::azure());
     comes_back_from_the_mirror(&Place::directory(), &to);
@@ -118,7 +118,7 @@ fn analytics_come_back_from_mirrors_in_folders_and_in_azure() {
 
 #[test]
 fn analytics_mirrors_that_cannot_be_filled_are_told_and_points_are_copied_all_the_same() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let (from, to, runtime) = (Place::directory(), Place::directory(), Runtime::new().unwrap());
     let world = mirrored(&from, &to);
     fill(&world);
@@ -153,7 +153,7 @@ fn analytics_mirrors_that_cannot_be_filled_are_told_and_points_are_copied_all_th
 
 #[test]
 fn an_analytics_mirror_is_whole_whatever_snapshots_come_and_go_and_whenever_the_copy_is_killed() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let (from, to) = (Place::directory(), Place::directory());
     let world = mirrored(&from, &to);
     fill(&world);
@@ -199,7 +199,7 @@ fn newest(objects: &[(String, Vec<u8>)]) -> (u64, &[u8]) {
 
 #[test]
 fn an_analytics_repository_that_is_written_while_it_is_copied_is_copied_again_and_never_during_a_snapshot() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let runtime = Runtime::new().unwrap();
     let [held, written] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let hold = {
@@ -254,7 +254,7 @@ fn an_analytics_repository_that_is_written_while_it_is_copied_is_copied_again_an
 #[test]
 fn rules_of_the_bucket_that_would_delete_or_lock_analytics_are_told_by_the_backup_and_by_the_restore() {
     use aws_sdk_s3::types::{BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter};
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let from = Runtime::new().unwrap().block_on(async {
         let place = Place::s3(S3::SeaweedFs, "default").await;
         let url = place.config.url.to_string();

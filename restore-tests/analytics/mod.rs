@@ -13,7 +13,7 @@ use serde_json::json;
 use self::world::{World, ask, documents, try_ask, write};
 use crate::{
     docs::{of_page, run},
-    lab::{Region, alone, together},
+    lab::{Region, Servers},
     stores::places::{S3, bucket, container},
 };
 
@@ -80,13 +80,13 @@ fn comes_back_in_the_other_region(world: &World) {
 #[test]
 fn what_region_a_has_comes_back_in_region_b() {
     // Templates are the whole cluster's: other tests must not remove theirs meanwhile.
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     comes_back_in_the_other_region(&World::new());
 }
 
 #[test]
 fn analytics_come_back_from_repositories_in_s3_and_azure() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let places = async { (bucket(S3::SeaweedFs, None).await.url.to_string(), container(None).await) };
     let (s3, (_folder, azure)) = tokio::runtime::Runtime::new().unwrap().block_on(places);
     let (bucket, container) = (s3.rsplit('/').next().unwrap(), azure.url.to_string());
@@ -104,7 +104,7 @@ fn analytics_come_back_from_repositories_in_s3_and_azure() {
 
 #[test]
 fn an_index_is_restored_alone_under_another_name_and_over_itself_only_by_name() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     let (calls, old, expected) = (world.of("calls"), world.of("old"), documents(&world.a, &world.of("calls")));
@@ -130,7 +130,7 @@ fn an_index_is_restored_alone_under_another_name_and_over_itself_only_by_name() 
 
 #[test]
 fn the_how_to_of_analytics_works_as_written() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let (world, page) = (World::new(), "docs/how-to/analytics.md");
     let tidy = || {
         for cluster in [&world.a, &world.b] {

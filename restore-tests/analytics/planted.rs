@@ -14,11 +14,11 @@ use super::{
     fill,
     world::{World, ask, documents, try_ask, write},
 };
-use crate::lab::{alone, tls, together, tool};
+use crate::lab::{Servers, tls, tool};
 
 #[test]
 fn an_index_with_a_failed_shard_makes_the_analytics_incomplete() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     world.site.run(&["backup", "p"], 0);
@@ -33,7 +33,7 @@ fn an_index_with_a_failed_shard_makes_the_analytics_incomplete() {
 
 #[test]
 fn a_repository_that_two_clusters_could_write_is_refused_before_anything_is_written() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     world.site.run(&["backup", "p"], 0);
@@ -54,7 +54,7 @@ fn a_repository_that_two_clusters_could_write_is_refused_before_anything_is_writ
 
 #[test]
 fn wrong_credentials_authorities_and_names_are_told_and_leave_no_analytics_snapshot() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     fs::write(world.site.path("search.password"), "planted-password").unwrap();
@@ -110,7 +110,7 @@ impl Drop for Expired {
 
 #[test]
 fn a_certificate_of_analytics_that_is_out_of_date_is_never_green() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     world.site.run(&["backup", "p"], 0);
@@ -123,7 +123,7 @@ fn a_certificate_of_analytics_that_is_out_of_date_is_never_green() {
 #[test]
 fn templates_that_the_other_analytics_cluster_refuses_are_named_and_keep_no_index_from_coming_back() {
     // Templates are the whole cluster's.
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let world = World::new();
     fill(&world);
     world.site.run(&["backup", "p"], 0);
@@ -154,7 +154,7 @@ fn wait_for_a_snapshot(world: &World) {
 
 #[test]
 fn a_backup_of_analytics_that_is_killed_leaves_no_point_and_the_next_one_is_complete() {
-    let _lab = together();
+    let _lab = Servers::Search.together();
     let world = World::new();
     fill(&world);
     let mut backup = world.site.command(&["backup", "p"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -169,7 +169,7 @@ fn a_backup_of_analytics_that_is_killed_leaves_no_point_and_the_next_one_is_comp
 
 #[test]
 fn analytics_servers_that_are_killed_are_told_of_and_a_restore_is_resumed_when_they_are_back() {
-    let _lab = alone();
+    let _lab = Servers::Search.alone();
     let world = World::new();
     fill(&world);
     world.site.run(&["backup", "p"], 0);

@@ -51,7 +51,7 @@ fn keyspace(name: &str, replicas: u32) -> String {
 
 #[test]
 fn cassandra_rows_that_were_acknowledged_before_the_moment_of_a_point_are_all_in_it() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["written"]);
     drop_keyspaces(CassandraCluster::Dr, &["written"]);
@@ -148,7 +148,7 @@ fn interrupted(site: &Site) -> String {
 
 #[test]
 fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_doubled() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, "killed");
     drop_keyspaces(to, &["killed"]);
@@ -177,7 +177,7 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
 
 #[test]
 fn cassandra_points_that_lack_something_are_never_green() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["lacking"]);
     cql(

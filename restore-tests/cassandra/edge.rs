@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::world::{How, Restored, answers, capture, config, cql, drop_keyspaces, restore};
-use crate::lab::{CassandraCluster, alone, together};
+use crate::lab::{CassandraCluster, Servers};
 
 const STATEMENTS: &str = include_str!("edge.cql");
 
@@ -146,7 +146,7 @@ fn assert_equal(restored: &Restored) {
 #[test]
 fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
     // Roles are the whole cluster's: no other test may bring any meanwhile.
-    let _lab = alone();
+    let _lab = Servers::Cassandra.alone();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     fill(from, 5);
     drop_keyspaces(to, &["edge", "EdgeQ"]);
@@ -181,7 +181,7 @@ fn cassandra_edge_tables_come_back_equal_in_another_datacentre() {
 #[test]
 fn cassandra_edge_tables_of_2_2_come_back_equal_in_2_2_and_in_5_0() {
     // Roles are the whole cluster's: no other test may bring any meanwhile.
-    let _lab = alone();
+    let _lab = Servers::Cassandra.alone();
     let from = CassandraCluster::Old;
     fill(from, 2);
     let point = capture(config(from, &["edge", "EdgeQ"]), || ()).unwrap();
@@ -212,7 +212,7 @@ fn cassandra_edge_tables_of_2_2_come_back_equal_in_2_2_and_in_5_0() {
 
 #[test]
 fn cassandra_rows_that_differ_are_named() {
-    let _lab = together();
+    let _lab = Servers::Cassandra.together();
     let (from, to) = (CassandraCluster::Old, CassandraCluster::Dr);
     let keyspace = "CREATE KEYSPACE named WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
     for cluster in [from, to] {
@@ -257,7 +257,7 @@ fn cassandra_rows_that_differ_are_named() {
 
 #[test]
 fn cassandra_rows_that_end_leave_no_keys_behind_and_are_no_difference() {
-    let _lab = together();
+    let _lab = Servers::Cassandra.together();
     let (from, to) = (CassandraCluster::Old, CassandraCluster::Dr);
     for cluster in [from, to] {
         drop_keyspaces(cluster, &["ending"]);

@@ -11,7 +11,7 @@ use crate::lab::{self, CassandraCluster};
 
 #[test]
 fn cassandra_refusals_name_their_cause() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["refused"]);
     cql(
@@ -60,7 +60,7 @@ fn cassandra_refusals_name_their_cause() {
 
 #[test]
 fn cassandra_goes_on_when_one_node_of_three_dies() {
-    let _lab = lab::alone();
+    let _lab = lab::Servers::Cassandra.alone();
     let cluster = CassandraCluster::Three;
     drop_keyspaces(cluster, &["dying", "risen"]);
     cql(
@@ -135,7 +135,7 @@ impl Drop for Expired {
 
 #[test]
 fn a_cassandra_node_whose_certificate_is_out_of_date_is_never_trusted() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let mut config = config(CassandraCluster::Dr, &["any"]);
     let IpAddr::V4(node) = CassandraCluster::Dr.get().addresses[0] else { panic!("an address of version 4") };
     let [a, b, c, _] = node.octets();
@@ -167,7 +167,7 @@ fn detour(node: IpAddr, port: u16) -> String {
 
 #[test]
 fn cassandra_nodes_need_no_certificate_of_their_address_and_one_of_the_authority() {
-    let _lab = lab::together();
+    let _lab = lab::Servers::Cassandra.together();
     let cluster = CassandraCluster::Dr;
     drop_keyspaces(cluster, &["detour"]);
     cql(cluster, &["CREATE KEYSPACE detour WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"]);

@@ -17,7 +17,7 @@ fn first(language: &str) -> String {
 #[test]
 fn the_commands_of_the_cassandra_guide_work_as_written() {
     // It empties clusters.
-    let _lab = lab::alone();
+    let _lab = lab::Servers::Cassandra.alone();
     let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
     empty(from);
     empty(to);

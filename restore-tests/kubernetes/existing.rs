@@ -7,7 +7,7 @@ use super::{
     guide::{account_in, restore_role},
     world::{CARRY, World},
 };
-use crate::lab::together;
+use crate::lab::Servers;
 
 /// Objects of region A, and others of the same names in region B.
 const HERE: [&str; 5] = [
@@ -33,7 +33,7 @@ fn filled(restore: &str) -> World {
 
 #[test]
 fn objects_that_are_there_become_what_the_kubernetes_point_holds_when_that_is_asked_for() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = filled(&format!("existing: replace, {CARRY}"));
     world.b.apply(&world.of("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME, labels: { stays: \"1\" } } }"));
     for object in HERE {
@@ -57,7 +57,7 @@ fn objects_that_are_there_become_what_the_kubernetes_point_holds_when_that_is_as
 
 #[test]
 fn a_namespace_comes_back_under_another_name_beside_the_kubernetes_namespace_that_has_its_own() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = filled(CARRY);
     world.fill("{ apiVersion: v1, kind: Secret, metadata: { name: word, namespace: NAME }, stringData: { word: planted } }");
     world.site.run(&["backup", "p"], 0);
@@ -78,7 +78,7 @@ fn a_namespace_comes_back_under_another_name_beside_the_kubernetes_namespace_tha
 
 #[test]
 fn the_rights_of_the_kubernetes_guide_suffice_to_restore_and_one_that_lacks_is_named_before_anything_is_written() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = filled(CARRY);
     world.fill("{ apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: { name: saved, namespace: NAME }, rules: [{ apiGroups: [\"\"], resources: [pods], verbs: [watch] }] }");
     world.site.run(&["backup", "p"], 0);

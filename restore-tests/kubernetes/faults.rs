@@ -14,7 +14,7 @@ use super::{
     guide::{account, capture_role},
     world::{CARRY, World},
 };
-use crate::lab::{alone, together};
+use crate::lab::Servers;
 
 /// Longest wait for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -70,7 +70,7 @@ pub fn resumable(said: &str) -> String {
 #[test]
 fn a_kubernetes_restore_that_is_killed_goes_on_and_does_nothing_twice() {
     // It stops an API server.
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.alone();
     let world = many(600);
     let mut restore = start(&world);
     until("the first object", || world.b.find("namespace", "", &world.name).is_some() && !versions(&world).is_empty());
@@ -94,7 +94,7 @@ fn a_kubernetes_restore_that_is_killed_goes_on_and_does_nothing_twice() {
 
 #[test]
 fn an_api_server_that_is_killed_in_the_middle_of_a_kubernetes_restore_is_waited_for() {
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.alone();
     let world = many(600);
     let restore = start(&world);
     until("the first object", || world.b.find("namespace", "", &world.name).is_some() && !versions(&world).is_empty());
@@ -107,7 +107,7 @@ fn an_api_server_that_is_killed_in_the_middle_of_a_kubernetes_restore_is_waited_
 
 #[test]
 fn a_field_that_was_planted_after_a_kubernetes_object_was_applied_is_found_and_named() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("no_data: [\"NAME/*\"]", CARRY);
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     world.fill("{ apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: { name: NAME-now }, provisioner: example.org/none, volumeBindingMode: Immediate }");
@@ -135,7 +135,7 @@ fn a_field_that_was_planted_after_a_kubernetes_object_was_applied_is_found_and_n
 #[test]
 fn a_kubernetes_group_that_cannot_be_discovered_makes_the_point_incomplete_unless_it_is_optional() {
     // Every capture sees it.
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.alone();
     let world = World::new("optional_groups: [nobody.example.org]", CARRY);
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     let service = "{ apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: { name: v1.NAME.example.org }, \
@@ -155,7 +155,7 @@ fn a_kubernetes_group_that_cannot_be_discovered_makes_the_point_incomplete_unles
 
 #[test]
 fn rights_to_list_suffice_for_a_kubernetes_capture_and_one_that_lacks_is_named() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("no_data: [\"*/*\"]", CARRY);
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     let reader = account(&world, &capture_role()).kubeconfig;
@@ -176,7 +176,7 @@ fn rights_to_list_suffice_for_a_kubernetes_capture_and_one_that_lacks_is_named()
 
 #[test]
 fn what_a_person_has_to_decide_stops_a_kubernetes_restore_and_is_named() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("optional_groups: []", "residue: [we.example.com], existing: refuse");
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     world.fill("{ apiVersion: v1, kind: ConfigMap, metadata: { name: one, namespace: NAME }, data: { at: \"see api.we.example.com\" } }");
@@ -204,7 +204,7 @@ fn what_a_person_has_to_decide_stops_a_kubernetes_restore_and_is_named() {
 
 #[test]
 fn a_kubernetes_workload_that_does_not_become_ready_is_named_and_a_dry_run_stores_nothing() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("optional_groups: []", "dry_run: true");
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     world.fill("{ apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: { name: NAME-high }, value: 7 }");

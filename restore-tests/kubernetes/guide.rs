@@ -5,7 +5,7 @@ use std::fs;
 use super::world::{Plane, World};
 use crate::{
     docs::{of_page, run},
-    lab::{require, together},
+    lab::{Servers, require},
 };
 
 const PAGE: &str = "docs/how-to/kubernetes.md";
@@ -50,7 +50,7 @@ pub fn capture_role() -> String {
 
 #[test]
 fn the_commands_of_the_kubernetes_guide_work_as_written() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("optional_groups: []", "");
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: apic-NAME } }");
     let claim = "{ apiVersion: v1, kind: PersistentVolumeClaim, metadata: { name: cache-1, namespace: apic-NAME }, \

@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use self::world::{CARRY, World};
-use crate::lab::together;
+use crate::lab::Servers;
 
 /// A platform with most kinds that there are, and a definition with objects.
 const PLATFORM: &str = include_str!("platform.yaml");
@@ -124,7 +124,7 @@ fn assert_sealed(folder: &Path, secret: &str) {
 
 #[test]
 fn what_a_kubernetes_cluster_has_comes_back_in_the_other_region_as_kubectl_sees_it() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = filled();
     let said = world.site.run(&["backup", "p"], 0);
     assert!(said.contains("is complete"), "{said}");
@@ -145,7 +145,7 @@ fn what_a_kubernetes_cluster_has_comes_back_in_the_other_region_as_kubectl_sees_
 
 #[test]
 fn a_kubernetes_point_holds_custom_resources_in_their_stored_version_and_the_whole_inventory() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = filled();
     world.site.run(&["backup", "p"], 0);
     let folder = world.site.restore("p", "out").join("cluster");
@@ -175,7 +175,7 @@ fn a_kubernetes_point_holds_custom_resources_in_their_stored_version_and_the_who
 
 #[test]
 fn two_kubernetes_points_differ_by_objects_and_their_fields() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = World::new("optional_groups: []", CARRY);
     world.fill("{ apiVersion: v1, kind: Namespace, metadata: { name: NAME } }");
     for (name, value) in [("stays", "1"), ("changes", "1"), ("goes", "1")] {

@@ -19,7 +19,7 @@ use super::{
     world::{Plane, World},
 };
 use crate::{
-    lab::{require, together},
+    lab::{Servers, require},
     wire::{Proxy, Wire},
 };
 
@@ -72,7 +72,7 @@ impl Drop for Way {
 
 #[test]
 fn a_kubernetes_restore_goes_on_over_refusals_failures_and_lost_answers() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = many(200);
     let way = Way::to(&world.b, &world, |number, _| match number % 23 {
         3 | 11 => Wire::Status(429),
@@ -91,7 +91,7 @@ fn a_kubernetes_restore_goes_on_over_refusals_failures_and_lost_answers() {
 
 #[test]
 fn a_kubernetes_server_that_fails_for_good_ends_the_restore_with_its_reason_and_it_goes_on_later() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = many(200);
     let way = Way::to(&world.b, &world, |number, line| {
         let makes = line.starts_with("POST") && line.contains("/configmaps");
@@ -112,7 +112,7 @@ fn a_kubernetes_server_that_fails_for_good_ends_the_restore_with_its_reason_and_
 
 #[test]
 fn a_kubernetes_list_whose_version_is_gone_in_the_middle_is_begun_anew_and_nothing_is_there_twice() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let world = many(1200);
     // The third page is refused once.
     let (asked, is_gone) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));

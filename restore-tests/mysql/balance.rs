@@ -12,7 +12,6 @@ use super::{
     rights::{Account, SEEING},
     world::{Make, Names, World, capture, client, restore, sql, try_sql, whole},
 };
-use crate::lab::together;
 
 /// Clients that write at a time, each with accounts of its own.
 const WRITERS: usize = 3;
@@ -84,7 +83,7 @@ impl Drop for Writer {
 
 /// Whether the sums hold in every one of `times` restores.
 fn sums_hold(make: Make, grants: &str, times: usize) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];

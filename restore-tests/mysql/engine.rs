@@ -14,7 +14,7 @@ use super::{
     world::{Make, Names, quote, sql},
 };
 use crate::{
-    lab::{Sql, alone, tls, together},
+    lab::{Sql, tls},
     site::Site,
 };
 
@@ -70,7 +70,7 @@ pub fn sums(server: &Sql, db: &str) -> String {
 }
 
 fn a_point_goes_to_another_server(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let names = Names::new(make, 2);
     let (db, other) = (&*names.all[0], &*names.all[1]);
     sql(&make.source(), &make.edge(db, other));
@@ -121,7 +121,7 @@ pub fn restore_run(listed: &str) -> String {
 }
 
 fn killed_runs_lose_and_double_nothing(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let names = Names::new(make, 1);
     let db = &*names.all[0];
     fill(make, db, 150);
@@ -185,7 +185,7 @@ fn killed_runs_lose_and_double_nothing_on_mysql8() {
 }
 
 fn killed_servers_make_no_green_point(make: Make) {
-    let (_lab, _alone) = (alone(), make.alone());
+    let (_lab, _alone) = (make.servers().alone(), make.alone());
     let names = Names::new(make, 1);
     let db = &*names.all[0];
     fill(make, db, 100);

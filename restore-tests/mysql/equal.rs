@@ -8,7 +8,7 @@ use hourglass::{
 };
 
 use super::world::{Make, Names, World, capture, quote, restore, sql, try_sql, whole};
-use crate::lab::{Sql, alone, together};
+use crate::lab::Sql;
 
 /// The tables of a database.
 fn tables(server: &Sql, database: &str) -> Vec<String> {
@@ -92,7 +92,7 @@ impl Drop for Infile<'_> {
 
 fn edge_databases_come_back(make: Make, infile: bool) {
     // It changes a global setting of the target.
-    let (_lab, _alone) = (alone(), make.alone());
+    let (_lab, _alone) = (make.servers().alone(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 2));
     let _runtime = world.enter();
     let (db, other) = (&*names.all[0], &*names.all[1]);
@@ -156,7 +156,7 @@ fn edge_databases_of_mysql8_come_back_where_rows_may_not_be_sent_as_files() {
 }
 
 fn parts_come_back_under_other_names(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 3));
     let _runtime = world.enter();
     let (db, other, new) = (&*names.all[0], &*names.all[1], &*names.all[2]);

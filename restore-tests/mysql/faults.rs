@@ -16,7 +16,7 @@ use super::{
     rights::{Account, SEEING},
     world::{Make, Names, World, capture, capture_with, sql, whole, write},
 };
-use crate::{lab::together, stores::places::fresh_name};
+use crate::stores::places::fresh_name;
 
 /// Waits until `done`, for as long as a slow machine may need.
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
@@ -32,7 +32,7 @@ fn sessions(make: Make, user: &str) -> String {
 }
 
 fn what_vanishes_is_named(make: Make) {
-    let _lab = together();
+    let _lab = make.servers().together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
@@ -92,7 +92,7 @@ fn large(make: Make, db: &str) {
 }
 
 fn a_restore_that_is_given_up_is_taken_up(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];

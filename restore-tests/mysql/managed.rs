@@ -15,7 +15,7 @@ use super::{
     rights::{Account, PASSWORD, SEEING},
     world::{Make, Names, World, capture, client, restore, sql, try_sql, whole},
 };
-use crate::lab::{Sql, alone, together};
+use crate::lab::Sql;
 
 /// A client that holds a lock until it is dropped.
 struct Holder {
@@ -50,7 +50,7 @@ impl Drop for Holder {
 
 fn a_lock_that_is_not_granted_ends_the_capture_and_hinders_nobody(make: Make) {
     // The captures of other tests would wait for it too.
-    let _lab = alone();
+    let _lab = make.servers().alone();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
@@ -97,7 +97,7 @@ impl Drop for Tenant {
 }
 
 fn what_others_defined_is_defined_by_an_account_that_may_not_name_them(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];

@@ -8,7 +8,7 @@ use super::{
     world::{Make, Names, sql},
 };
 use crate::{
-    lab::{Sql, alone, tls, together},
+    lab::{Sql, tls},
     site::Site,
 };
 
@@ -37,7 +37,7 @@ fn none_is_green(failures: &[Planted]) {
 }
 
 fn planted_failures_are_never_green(make: Make) {
-    let (_lab, names) = (together(), Names::new(make, 1));
+    let (_lab, names) = (make.servers().together(), Names::new(make, 1));
     let (server, db) = (make.source(), &*names.all[0]);
     sql(&server, &format!("create database {db}; use {db}; create table stays (id int primary key); create table goes (id int primary key)"));
     let seeing = Account::new(make, "planted", &[SEEING]);
@@ -106,7 +106,7 @@ impl Drop for Disguised {
 #[test]
 fn a_certificate_of_mariadb_that_is_out_of_date_is_never_green() {
     // Everybody sees it.
-    let _lab = alone();
+    let _lab = Make::MariaDb.servers().alone();
     let server = Make::MariaDb.source();
     let account = Account::new(Make::MariaDb, "careful", &[SEEING]);
     let here = source(&server, &account.name, "reader", "ca.crt", "");

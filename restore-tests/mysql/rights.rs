@@ -9,7 +9,7 @@ use hourglass::{
 };
 
 use super::world::{Make, Names, World, capture, sql, try_sql};
-use crate::lab::{tls, together};
+use crate::lab::tls;
 
 /// An account of the source that is dropped at the end.
 pub struct Account {
@@ -42,7 +42,7 @@ impl Drop for Account {
 }
 
 fn an_account_that_sees_less_is_refused(make: Make) {
-    let _lab = together();
+    let _lab = make.servers().together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
@@ -82,7 +82,7 @@ fn an_account_that_sees_less_is_refused_by_mysql8() {
 }
 
 fn without_the_right_to_lock_the_snapshot_is_still_one(make: Make) {
-    let _lab = together();
+    let _lab = make.servers().together();
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];
@@ -122,7 +122,7 @@ fn without_the_right_to_lock_the_snapshot_of_mysql8_is_still_one() {
 
 #[test]
 fn a_wrong_authority_a_wrong_name_and_a_wrong_password_are_named_for_mariadb() {
-    let _lab = together();
+    let _lab = Make::MariaDb.servers().together();
     let world = World::new();
     let _runtime = world.enter();
     {

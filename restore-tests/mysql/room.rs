@@ -7,7 +7,7 @@ use super::{
     rights::{Account, SEEING},
     world::{Make, Names, sql, try_sql},
 };
-use crate::lab::{Sql, together};
+use crate::lab::Sql;
 
 /// A database of a server that lies on a small disk of its own.
 struct SmallDisk {
@@ -44,7 +44,7 @@ impl Drop for SmallDisk {
 }
 
 fn a_full_disk_of_the_target_is_named(make: Make) {
-    let (_lab, _alone) = (together(), make.alone());
+    let (_lab, _alone) = (make.servers().together(), make.alone());
     let names = Names::new(make, 1);
     let db = &*names.all[0];
     fill(make, db, 30);

@@ -6,13 +6,13 @@ use hourglass::{
 };
 
 use super::world::{Make, Names, World, capture, client, restore, sql, try_sql, whole};
-use crate::lab::{Sql, alone};
+use crate::lab::Sql;
 
 const PASSWORD: &str = "pa'ss \"word\\ ä";
 
 fn accounts_come_back(make: Make) {
     // The accounts of other tests come and go.
-    let (_lab, _alone) = (alone(), make.alone());
+    let (_lab, _alone) = (make.servers().alone(), make.alone());
     let (world, names) = (World::new(), Names::new(make, 1));
     let _runtime = world.enter();
     let db = &*names.all[0];

@@ -5,7 +5,7 @@ use std::fs;
 use super::world::{Make, sql, try_sql};
 use crate::{
     docs::{of_page, of_readme, run},
-    lab::{Sql, alone, tls},
+    lab::{Sql, tls},
 };
 
 /// Statements that make a database, and what is in it.
@@ -24,7 +24,7 @@ fn configured(sources: &str) -> String {
 
 #[test]
 fn the_mysql_walk_through_of_the_readme_works_as_written() {
-    let _lab = alone();
+    let _lab = Make::MariaDb.servers().alone();
     let (home, server) = (tempfile::tempdir().unwrap(), Make::MariaDb.source());
     sql(&server, ORDERS);
     fs::write(home.path().join("orders.password"), &server.password).unwrap();
@@ -68,7 +68,7 @@ impl Drop for Tidied {
 }
 
 fn the_how_to_works_as_written(make: Make) {
-    let _lab = alone();
+    let _lab = make.servers().alone();
     let (home, a, b) = (tempfile::tempdir().unwrap(), make.source(), make.target());
     let page = "docs/how-to/mysql.md";
     let tidied = Tidied(make);

@@ -21,7 +21,7 @@ use hourglass::{
 use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::{
-    lab::{Sql, SqlServer, require, tls},
+    lab::{Servers, Sql, SqlServer, require, tls},
     stores::places::fresh_name,
 };
 
@@ -42,6 +42,11 @@ impl Make {
 
     pub fn target(self) -> Sql {
         if self == Make::MariaDb { SqlServer::MariaDbB.get() } else { SqlServer::MySql8B.get() }
+    }
+
+    /// Which of the lab's servers these are.
+    pub fn servers(self) -> Servers {
+        if self == Make::MariaDb { Servers::MariaDb } else { Servers::MySql8 }
     }
 
     pub fn alone(self) -> MutexGuard<'static, ()> {

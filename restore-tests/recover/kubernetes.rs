@@ -9,7 +9,7 @@ use super::{Watched, run_id};
 use crate::{
     images::world::{MANIFEST, Registry, noise, sha256},
     kubernetes::world::{CARRY, Plane, World},
-    lab::{alone, together},
+    lab::Servers,
 };
 
 /// Objects of all that acts by itself, and some that do not.
@@ -197,7 +197,7 @@ fn signal(plane: &Plane, signal: Signal) {
 
 #[test]
 fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(3, 2);
     let site = &lost.world.site;
     site.run(&["runbook", "lint", "book.md"], 0);
@@ -216,7 +216,7 @@ fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated()
 
 #[test]
 fn a_kubernetes_recovery_killed_inside_of_each_kind_of_step_ends_well_and_does_nothing_twice() {
-    let _lab = alone();
+    let _lab = Servers::Kubernetes.alone();
     let (maps, jobs) = (500, 400);
     let lost = lost(maps, jobs);
     let b = &lost.world.b;
@@ -262,7 +262,7 @@ fn a_kubernetes_recovery_killed_inside_of_each_kind_of_step_ends_well_and_does_n
 
 #[test]
 fn steps_for_kubernetes_are_linted_by_what_the_configuration_knows() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(1, 1);
     let site = &lost.world.site;
     let book = fs::read_to_string(site.path("book.md")).unwrap();
@@ -285,7 +285,7 @@ fn steps_for_kubernetes_are_linted_by_what_the_configuration_knows() {
 
 #[test]
 fn what_a_person_has_to_decide_is_found_before_a_kubernetes_recovery_begins() {
-    let _lab = together();
+    let _lab = Servers::Kubernetes.together();
     let lost = lost(1, 1);
     let world = &lost.world;
     world.fill("{ apiVersion: v1, kind: ConfigMap, metadata: { name: old, namespace: NAME }, data: { at: \"see api.we.example.com\" } }");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Watched, World, once, until};
 use crate::{
-    lab::{require, together},
+    lab::{Servers, require},
     mysql::world::{Make, Names, sql},
     site::{assert_same_tree, find, listing},
     stores::places::fresh_name,
@@ -189,7 +189,7 @@ fn a_run_is_taken_from_a_silent_process_only_and_by_one_taker_only() {
 
 #[test]
 fn sessions_of_a_process_frozen_in_a_load_into_mariadb_are_ended_by_who_takes_it_over() {
-    let _lab = together();
+    let _lab = Servers::MariaDb.together();
     let _alone = Make::MariaDb.alone();
     let (a, b, names) = (Make::MariaDb.source(), Make::MariaDb.target(), Names::new(Make::MariaDb, 1));
     let db = &*names.all[0];

@@ -117,17 +117,20 @@ impl Vanishing {
 
     /// Remembers a row's cells that expire soon, or have.
     pub(super) fn add(&mut self, layout: &Layout, row: &Parted<'_>, first_of_partition: bool) {
-        let mut form = Vec::new();
-        let key = row.key();
-        let statics = row.statics.iter().filter(|_| first_of_partition).map(|part| (&row.partition, part));
-        for (key, part) in row.regulars.iter().map(|part| (&key, part)).chain(statics) {
-            if part.expires.is_some_and(|at| at <= self.since + NEAR) {
-                expiring_form(&mut form, layout, key, part);
-                self.overflowed |= self.near.len() >= MOST_NEAR;
-                if !self.overflowed {
-                    self.digester.row(&form);
-                    self.near.insert(short(&form));
-                }
+        let before = self.since + NEAR;
+        let is_near = |part: &&Part<'_>| part.expires.is_some_and(|at| at <= before);
+        let statics = row.statics.iter().filter(|_| first_of_partition).filter(is_near).map(|part| (true, part));
+        let near: Vec<_> = statics.chain(row.regulars.iter().filter(is_near).map(|part| (false, part))).collect();
+        if near.is_empty() {
+            return;
+        }
+        let (mut form, key) = (Vec::new(), row.key());
+        for (is_static, part) in near {
+            expiring_form(&mut form, layout, if is_static { &row.partition } else { &key }, part);
+            self.overflowed |= self.near.len() >= MOST_NEAR;
+            if !self.overflowed {
+                self.digester.row(&form);
+                self.near.insert(short(&form));
             }
         }
     }

@@ -12,8 +12,10 @@ const COMPONENT_BYTES: f64 = 256.0 * 1048576.0;
 const MOST_COMPONENTS: f64 = 64.0;
 /// About what is read by one query after the other, in bytes.
 const PIECE_BYTES: f64 = 2.0 * 1048576.0;
-/// Pieces of a component of unknown size: rows that were never written to disk are in no estimate.
+/// Fewest pieces.
 const FEWEST_PIECES: f64 = 4.0;
+/// Pieces of a component of unknown size: rows that were never written to disk are in no estimate.
+const UNKNOWN_PIECES: usize = 32;
 const MOST_PIECES: f64 = 256.0;
 
 /// A part of the ring: tokens above `above`, up to `up_to`.
@@ -63,7 +65,7 @@ pub(super) fn components(bytes: f64) -> usize {
 
 /// In how many pieces a component of so many bytes is read.
 pub(super) fn pieces(bytes: f64) -> usize {
-    (bytes / PIECE_BYTES).ceil().clamp(FEWEST_PIECES, MOST_PIECES) as usize
+    if bytes <= 0.0 { UNKNOWN_PIECES } else { (bytes / PIECE_BYTES).ceil().clamp(FEWEST_PIECES, MOST_PIECES) as usize }
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn large_tables_become_several_components() {
-        assert_eq!((components(0.0), pieces(0.0)), (1, 4));
+        assert_eq!((components(0.0), pieces(0.0), pieces(1.0)), (1, 32, 4));
         assert_eq!(components(1e9), 4);
         assert_eq!(components(1e15), 64);
     }

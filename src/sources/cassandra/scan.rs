@@ -37,8 +37,8 @@ const PAGE_BYTES: usize = 512 << 10;
 const FIRST_ROWS: i32 = 1;
 /// Pieces of one component that are read at a time.
 const AT_A_TIME: usize = 4;
-/// Pages of a piece that wait to be handed on.
-const WAITING_PAGES: usize = 2;
+/// Pages of a piece that wait to be handed on: about all that it has, so that none waits long for those before it.
+const WAITING_PAGES: usize = 6;
 
 /// What is read, and what for.
 #[derive(Debug, Clone)]
