@@ -46,13 +46,13 @@ async fn no_slot_begins_in_a_blackout_what_a_person_orders_does_and_runs_wait_fo
     kept.order_of("q", "run");
     // The order is taken at once, and nothing begins while the other run goes on.
     kept.until_of("q", "the order", |balance| balance.wanted.is_some()).await;
+    assert!(kept.balance_of("q").await.wanted.is_some(), "only one run may go on");
+    kept.go();
+    assert_eq!(kept.ended("q", 1).await, (End::Done, None));
     kept.until("a slot in the blackout", |history, _| {
         history.iter().any(|entry| matches!(&entry.event, Happened::Missed { why, .. } if why.contains("blackout")))
     })
     .await;
-    assert!(kept.balance_of("q").await.wanted.is_some(), "only one run may go on");
-    kept.go();
-    assert_eq!(kept.ended("q", 1).await, (End::Done, None));
     let begun = |event: &Happened| matches!(event, Happened::Begun { slot, .. } if slot.order.is_none());
     let history = kept.history().await;
     assert!(!history.iter().any(|entry| begun(&entry.event)), "{}", kept.tell(&history));
