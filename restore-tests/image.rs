@@ -22,10 +22,15 @@ pub fn layout() -> PathBuf {
 
 /// Pushes it to the registry of a region, and gives the reference that pods of that region use. `name` is `a` or `b`.
 pub fn push(region: &Cluster, name: &str) -> String {
-    let copy = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
-    let (from, to) = (format!("oci:{}:1", layout().display()), format!("docker://{}:5000/hourglass:1", region.address()));
-    well(Command::new("skopeo").args(copy).args([from, to]).output().unwrap());
+    copy_to(&format!("{}:5000/hourglass:1", region.address()));
     format!("registry.region-{name}.test/hourglass:1")
+}
+
+/// Copies it to a reference at a registry.
+pub fn copy_to(reference: &str) {
+    let copy = ["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"];
+    let (from, to) = (format!("oci:{}:1", layout().display()), format!("docker://{reference}"));
+    well(Command::new("skopeo").args(copy).args([from, to]).output().unwrap());
 }
 
 fn well(output: Output) {

@@ -4,6 +4,7 @@
 mod analytics;
 mod byhand;
 mod cassandra;
+mod chart;
 mod churn;
 mod cli;
 mod clouds;

@@ -23,6 +23,7 @@ use crate::lab::require;
 /// A home of its own.
 pub struct Site {
     home: tempfile::TempDir,
+    program: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -47,7 +48,16 @@ impl Site {
 
     /// Where extended attributes are kept.
     fn unconfigured() -> Site {
-        Site { home: tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap(), env: Vec::new() }
+        let home = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
+        Site { home, program: env!("CARGO_BIN_EXE_hourglass").into(), env: Vec::new() }
+    }
+
+    /// An empty home into which a kit is unpacked, whose own program is run from then on.
+    pub fn of_a_kit(kit: &Path, trust_root: &str) -> Site {
+        let empty = Site::unconfigured();
+        let home = empty.home.path().display().to_string();
+        empty.run(&["kit", "unpack", kit.to_str().unwrap(), "--to", &home, "--trust-root", trust_root], 0);
+        Site { program: empty.path("hourglass"), ..empty }
     }
 
     fn begin(&self, site: &str, locations: &[(&str, String)], control: &str) {
@@ -92,7 +102,7 @@ impl Site {
 
     /// `hourglass`, ready to run here with nothing of the tester's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hourglass"));
+        let mut command = Command::new(&self.program);
         let own = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         command.args(arguments).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
         command.env("PATH", std::env::var_os("PATH").unwrap()).envs(own);

@@ -12,6 +12,10 @@ use serde_json::json;
 use super::world::{World, ask, documents, try_ask, write};
 use crate::{
     lab::{Region, Search, Servers},
+    recover::{
+        Watched,
+        taken::{Elsewhere, Frozen},
+    },
     stores::places::fresh_name,
 };
 
@@ -95,4 +99,24 @@ fn a_restore_of_analytics_that_is_killed_in_the_middle_is_resumed_and_doubles_no
     let told = world.site.run(&["runs", "resume", &unfinished(&world), "--quiet"], 0);
     assert!(told.contains("was restored"), "{told}");
     assert_eq!(documents(&world.b, &world.of("slow")), expected);
+}
+
+#[test]
+fn a_process_frozen_in_a_restore_of_analytics_changes_nothing_when_it_wakes_after_a_takeover() {
+    let _lab = Servers::Search.alone();
+    let world = slow_world();
+    let (index, expected) = (world.of("slow"), documents(&world.a, &world.of("slow")));
+    world.site.run(&["backup", "p", "--quiet"], 0);
+    let elsewhere = Elsewhere::new(&world.site);
+    let mut running = Watched::start(&world.site, &["restore", "p", "events", "--into", "spare"]);
+    assert!(running.reaches(|_| restore_goes_on(&world.b, &index)), "{}", running.said());
+    let frozen = Frozen::new(&running);
+    elsewhere.take_restore_over(&unfinished(&world)).end(0);
+    assert_eq!(documents(&world.b, &index), expected);
+    // The service runs again.
+    ask(&world.b, "DELETE", &format!("{index}/_doc/0?refresh=true"), "");
+    let after = documents(&world.b, &index);
+    assert_ne!(after, expected);
+    frozen.wake_late(running);
+    assert_eq!(documents(&world.b, &index), after);
 }

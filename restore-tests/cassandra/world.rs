@@ -15,7 +15,10 @@ use hourglass::{
     },
 };
 
-use crate::lab::{self, CassandraCluster};
+use crate::{
+    lab::{self, CassandraCluster},
+    site::Site,
+};
 
 /// Rows that each of the statements returns, as the Python driver shows them, sorted; panics when one fails.
 pub fn answers<S: AsRef<str>>(cluster: CassandraCluster, statements: &[S]) -> Vec<Vec<String>> {
@@ -62,6 +65,23 @@ pub fn password_file(name: &str, password: &str) -> std::path::PathBuf {
     let path = std::path::PathBuf::from(lab::require("HOURGLASS_LAB_DIR")).join(format!("cassandra-{name}.password"));
     std::fs::write(&path, password).unwrap();
     path
+}
+
+/// A cluster of the lab as a site's configuration writes it; `more` is what it says besides.
+pub fn yaml(site: &Site, cluster: CassandraCluster, more: &str) -> String {
+    let cluster = cluster.get();
+    let points: Vec<String> = cluster.addresses.iter().map(ToString::to_string).collect();
+    std::fs::write(site.path("cassandra.password"), cluster.password).unwrap();
+    let file = |name: &str| lab::tls(name).display().to_string();
+    format!(
+        "{{ cassandra: {{ contact_points: {points:?}, port: {}, user: {}, password_file: cassandra.password, lanes: 2, {more}, \
+         tls: {{ ca_file: {:?}, cert_file: {:?}, key_file: {:?} }} }} }}",
+        cluster.port,
+        cluster.user,
+        file("ca.crt"),
+        file("client.crt"),
+        file("client.key"),
+    )
 }
 
 /// The configuration of a cluster of the lab, with its administrator.

@@ -1,23 +1,32 @@
 //! Which of two daemons leads, and that the other one writes nothing, also when it was stopped in the middle of a run and wakes.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use hourglass::{
     daemon::ledger::event::{End, Happened},
     storage::{Listed, list_all},
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::world::Kept;
-use crate::stores::places::{S3, bucket};
+use crate::{
+    clusters::{Cluster, eventually},
+    stores::places::{S3, bucket},
+};
+
+/// How often the daemon that was stopped has led, once it woke.
+const LED_BEFORE: usize = 2;
 
 async fn all(kept: &Kept, name: &str) -> Vec<Listed> {
     list_all(&*kept.store(name).await, "").await.unwrap()
 }
 
 /// One leads with a run under way, is stopped, and another takes over within 20 seconds; when the first wakes it writes nothing.
-async fn a_stopped_leader_that_wakes_writes_nothing(kept: Kept) {
-    let a = kept.daemon("a");
+async fn a_stopped_leader_that_wakes_writes_nothing(kept: Kept) -> Kept {
+    let mut a = kept.daemon("a");
     a.says("leads", 1);
     let mut b = kept.daemon("b");
     b.says("daemon-started", 1);
@@ -46,7 +55,7 @@ async fn a_stopped_leader_that_wakes_writes_nothing(kept: Kept) {
     a.signal(Signal::CONT);
     // It finds that it leads no more, and only then may lead again.
     a.says("follows", 1);
-    a.says("leads", 2);
+    a.says("leads", LED_BEFORE);
     let key = |listed: &Vec<Listed>| listed.iter().map(|object| object.key.clone()).collect::<Vec<_>>();
     let lineage = kept.lineage().to_string();
     let new: Vec<_> = key(&all(&kept, "repository").await).into_iter().filter(|name| !key(&repository).contains(name)).collect();
@@ -61,6 +70,9 @@ async fn a_stopped_leader_that_wakes_writes_nothing(kept: Kept) {
     assert_eq!(begun.len(), 2, "{}", kept.tell(&history));
     assert_eq!(kept.audit().await["done"], 1);
     assert!(kept.points().await.iter().all(|point| point.run != lost));
+    a.signal(Signal::TERM);
+    assert_eq!(a.end(), Some(0));
+    kept
 }
 
 #[tokio::test]
@@ -71,6 +83,53 @@ async fn a_leader_that_was_stopped_and_wakes_writes_nothing_to_a_directory() {
 #[tokio::test]
 async fn a_leader_that_was_stopped_and_wakes_writes_nothing_to_s3() {
     a_stopped_leader_that_wakes_writes_nothing(Kept::on(&bucket(S3::SeaweedFs, None).await, "0 0 1 1 *", "")).await;
+}
+
+/// A control plane of its own: its API server is going to be killed.
+#[tokio::test]
+async fn a_lease_of_kubernetes_outlives_leaders_that_are_stopped_or_killed_and_its_api_server() {
+    let cluster = Cluster::control_plane();
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let kept = Kept::new("0 0 1 1 *", "");
+    kept.site.configure(&format!("daemon: {{ lease: {{ kind: kubernetes, kubeconfig: {kubeconfig:?}, namespace: default }} }}\n"));
+    let holder = || cluster.kubectl(&["--namespace=default", "get", "lease", "hourglass-we", "--output=jsonpath={.spec.holderIdentity}"]).unwrap();
+    let kept = a_stopped_leader_that_wakes_writes_nothing(kept).await;
+    assert!(all(&kept, "control").await.iter().all(|object| !object.key.as_str().starts_with("leaders/")), "there is one lease");
+    assert_eq!(holder(), "", "both have gone");
+    let uid = cluster.kubectl(&["get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}"]).unwrap();
+    assert_eq!(kept.balance().await.identity, Some(format!("cluster:{uid}")));
+
+    // A leader that is killed.
+    let a = kept.daemon("a");
+    a.says("leads", LED_BEFORE + 1);
+    let b = kept.daemon("b");
+    b.says("daemon-started", 2);
+    assert!(holder().contains(&format!("/{}/", a.id())), "{}", holder());
+    drop(a);
+    let killed = Instant::now();
+    b.says("leads", 2);
+    println!("another daemon leads {:?} after the first one was killed", killed.elapsed());
+    let status = kept.site.run(&["status"], 0);
+    assert!(status.contains(&format!("process {} of", b.id())), "{status}");
+
+    // An API server that is killed in the middle of a run, and comes back: the same leader goes on with it.
+    kept.halt();
+    kept.order("run");
+    kept.until("the run", |_, balance| balance.open.as_ref().is_some_and(|open| open.run.is_some())).await;
+    let pid_file = cluster.folder().join("apiserver.pid");
+    let pid = fs::read_to_string(&pid_file).unwrap();
+    kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    eventually(|| if fs::read_to_string(&pid_file).unwrap() == pid { Err("it is not started again".to_owned()) } else { Ok(()) });
+    kept.go();
+    kept.until("the end of the run", |_, balance| balance.open.is_none() && balance.wanted.is_none()).await;
+    assert_eq!(kept.audit().await["done"], 2);
+    let follows = || b.said().iter().filter(|line| line["event"] == "follows").count();
+    assert_eq!(follows(), 1, "only when the first one of this name was stopped");
+
+    // Somebody deletes the lease: nobody leads until whoever had it has surely noticed.
+    cluster.kubectl(&["--namespace=default", "delete", "lease", "hourglass-we"]).unwrap();
+    b.says("follows", 2);
+    b.says("leads", 3);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod leads;
 mod limits;
 mod orders;
 mod outside;
+mod reports;
 mod steady;
 mod tasks;
 mod world;

@@ -84,20 +84,3 @@ async fn a_configuration_that_changes_is_followed_and_a_wrong_one_refused() {
     let now = |schedule: &str| schedule == "30 4 2 2 *";
     kept.until("the new schedule", |_, balance| balance.watched.as_ref().and_then(|w| w.schedule.as_deref()).is_some_and(now)).await;
 }
-
-#[tokio::test]
-async fn a_daemon_of_another_installation_only_reports() {
-    let kept = Kept::new("* * * * *", "");
-    kept.site.configure("daemon: { identity: first }\n");
-    let first = kept.daemon("a");
-    kept.until("the first leader", |_, balance| balance.identity.as_deref() == Some("first")).await;
-    drop(first);
-    let before = kept.history().await.len();
-    let config = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap();
-    fs::write(kept.site.path("hourglass.yaml"), config.replace("identity: first", "identity: second")).unwrap();
-    let second = kept.daemon("b");
-    assert_eq!(second.says("reports-only", 1)["ledger"], "first");
-    assert!(kept.history().await.len() <= before + 3, "what the first one was at when it was killed");
-    let history = kept.history().await;
-    assert!(!history.iter().any(|entry| matches!(&entry.event, Happened::Led { identity, .. } if identity == "second")), "{}", kept.tell(&history));
-}

@@ -111,9 +111,10 @@ def main():
         made, restored = [], []
         restore = lambda name: ["restore", "race", "cluster", "ours", "--into", "spare", "--rename", f"ours={name}", "--quiet"]
         for number in range(args.runs):
-            made.append(raw_make("b", f"raw-{number}", count, work))
+            # Ours comes first: it lists what is there, and raw does not.
             restored.append(run(*restore(f"ours-{number}")))
             assert there(f"ours-{number}") == count
+            made.append(raw_make("b", f"raw-{number}", count, work))
             kubectl("b", "delete", "namespace", f"raw-{number}", f"ours-{number}")
         half = killed(restore("ours-killed"), "ours-killed", count, work, env)
         assert 0 < half < count, f"it was killed at the wrong moment: {half}"

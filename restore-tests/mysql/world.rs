@@ -22,6 +22,7 @@ use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::{
     lab::{Servers, Sql, SqlServer, require, tls},
+    site::Site,
     stores::places::fresh_name,
 };
 
@@ -122,6 +123,15 @@ impl Drop for Names {
             }
         }
     }
+}
+
+/// A server as a site's configuration writes it; `more` is what it says besides.
+pub fn yaml(site: &Site, server: &Sql, more: &str) -> String {
+    let file = site.path(&format!("mysql-{}.password", server.port));
+    fs::write(&file, &server.password).unwrap();
+    let (file, ca) = (file.display().to_string(), tls("ca.crt").display().to_string());
+    let place = format!("host: {}, port: {}, user: {}, password_file: {file:?}, tls: {{ ca_file: {ca:?} }}", server.host, server.port, server.user);
+    format!("{{ mysql: {{ {place}, {more} }} }}")
 }
 
 /// What a source needs around it.

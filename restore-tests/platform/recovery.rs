@@ -18,8 +18,8 @@ use serde_json::Value;
 use super::{
     client::{Load, Written, call, token},
     residue,
-    sites::{kept_file, of_region_a, of_region_b},
-    world::{IMAGES, Place, make_policies},
+    sites::{BOOK_IN_KIT, Stores, kept_file, kit_of_region_b, of_region_a, of_region_b},
+    world::{IMAGES, Place, make_policies, store_credentials},
 };
 use crate::{
     clusters::{Cluster, alone_in, eventually},
@@ -27,7 +27,6 @@ use crate::{
     site::{Site, assert_same_tree, find, listing},
 };
 
-const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/lab-platform.md");
 /// Longest wait for a region that is made on a slow machine, and for all that comes back to it.
 const PATIENCE: Duration = Duration::from_secs(3000);
 const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/restore-tests/platform/make-region");
@@ -35,6 +34,7 @@ const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/restore-tests/platform/
 /// What is known of region A when it is gone, all of it outside of it.
 struct Lost {
     place: Place,
+    kit: PathBuf,
     gateway: String,
     written: Vec<Written>,
     event: Timestamp,
@@ -54,8 +54,8 @@ fn digests(place: &Place) -> Vec<String> {
     IMAGES.iter().map(digest).collect()
 }
 
-/// Region A under load, one point of all that it has, more load, and its end.
-fn lose_region_a(kept: &Path) -> Lost {
+/// Region A under load, one point of all that it has, a kit for region B, more load, and its end.
+fn lose_region_a(b: &Place, kept: &Path) -> Lost {
     let mut region = Cluster::region_for_the_platform(Region::A);
     let a = Place { name: "a", folder: region.folder().to_owned() };
     a.prepare();
@@ -63,7 +63,8 @@ fn lose_region_a(kept: &Path) -> Lost {
     a.fill_portal();
     let outside = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
     make_policies(outside.path());
-    let we = of_region_a(&a, outside.path(), kept);
+    let stores = Stores::new();
+    let we = of_region_a(&a, outside.path(), &stores);
     let (manager, gateway) = (a.service("manager"), a.service("gateway"));
     let load = Load::start(&manager, &gateway, &kept.join("written"));
     load.goes_on(100);
@@ -71,11 +72,13 @@ fn lose_region_a(kept: &Path) -> Lost {
     assert!(said.contains("is complete"), "{said}");
     load.goes_on(50);
     we.run(&["copy", "--to", "other", "--quiet"], 0);
+    let kit = kit_of_region_b(&we, &a, b, &stores, kept);
     let (portal, policies, digests) = (listing(&a.portal_files()), listing(outside.path()), digests(&a));
     region.lose_power();
+    stores.lose_region_a();
     let event = Timestamp::now();
     let written = load.stop();
-    Lost { place: a, gateway, written, event, portal, policies, digests }
+    Lost { place: a, kit, gateway, written, event, portal, policies, digests }
 }
 
 /// Region B, as the runbook makes it. It ends with this, and with this process.
@@ -127,12 +130,13 @@ fn recover(site: &Site, made: &Made, lost: &Lost, kept: &Path) -> (String, Value
         ("address", made.place.address()),
         ("registry", made.place.registry()),
         ("registry-password", path(&kept_file(kept, "registry.password", "of-the-new-registry"))),
+        ("stores", path(&kept_file(kept, "stores", &store_credentials()))),
         ("token", path(&kept_file(kept, "token", &format!("Authorization: Bearer {}\n", before.id)))),
         ("old-gateway", lost.gateway.clone()),
         ("entry", path(&kept_file(kept, "entry", &format!("{}\n", lost.gateway)))),
     ];
     let event = lost.event.to_string();
-    let mut arguments = vec!["recover", BOOK, "--report", "report.html", "--event-time", &event];
+    let mut arguments = vec!["recover", BOOK_IN_KIT, "--report", "report.html", "--event-time", &event];
     let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
     values.iter().for_each(|value| arguments.extend(["--var", value]));
     let said = site.path("said");
@@ -204,11 +208,11 @@ fn judge_writes(lost: &Lost, report: &Value, points: &Value, b: &Place) {
 #[test]
 fn a_lost_region_comes_back_whole_in_another_one_by_the_shipped_runbook() {
     let kept = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
-    let lost = lose_region_a(kept.path());
-    assert!(!lost.place.folder.exists(), "all of region A is gone");
     let made = Made::nothing_yet();
-    let ne = of_region_b(&lost.place, &made.place, kept.path());
-    ne.run(&["runbook", "lint", BOOK], 0);
+    let lost = lose_region_a(&made.place, kept.path());
+    assert!(!lost.place.folder.exists(), "all of region A is gone");
+    let ne = of_region_b(&lost.kit, kept.path());
+    ne.run(&["runbook", "lint", BOOK_IN_KIT], 0);
     let (text, report) = recover(&ne, &made, &lost, kept.path());
     show(&text, &report);
     let b = &made.place;

@@ -5,11 +5,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hourglass::{
+    config::StoreConfig,
+    storage::{ObjectStore, list_all},
+};
+use tokio::runtime::Runtime;
+
 use super::world::{IMAGES, NAMESPACE, Place};
 use crate::{
     lab::{require, tls},
-    site::Site,
+    site::{Site, yaml},
+    stores::places::{S3, bucket, s3},
+    volumes::world::reachable,
 };
+
+/// The shipped runbook, and where a kit has it.
+pub const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/lab-platform.md");
+pub const BOOK_IN_KIT: &str = "runbooks/lab-platform.md";
+/// Of the administrator of databases.
+const PASSWORD: &str = "databases.password";
+/// Files that a kit names and does not bring.
+const SECRETS: [&str; 4] = ["operator.key", "capture.key", PASSWORD, "client.key"];
 
 const POLICY: &str = "policies:\n  production: { members: { tokens: required, metrics: required, cluster: required, images: required, portal-files: required, \
     policies: required }, max_skew: 10m }\n";
@@ -20,67 +36,88 @@ fn quoted(path: &Path) -> String {
 
 /// The sources of a region, of which `restore` is what the cluster is told about objects that come from elsewhere.
 fn sources(site: &Site, place: &Place, policies: &Path, restore: &str, datacentres: &str) -> String {
-    let password = site.path("databases.password");
-    fs::write(&password, require("HOURGLASS_LAB_DATABASES_PASSWORD")).unwrap();
-    let (address, registry, password) = (place.address(), place.registry(), quoted(&password));
+    fs::write(site.path(PASSWORD), require("HOURGLASS_LAB_DATABASES_PASSWORD")).unwrap();
+    let (address, registry) = (place.address(), place.registry());
     let user = require("HOURGLASS_LAB_DATABASES_USER");
-    let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"].map(|file| quoted(&tls(file)));
-    let references: Vec<String> = IMAGES.iter().map(|(repository, _)| format!("{registry}/apim/{repository}:1")).collect();
+    // Beside the configuration, so that a kit brings what is no secret.
+    let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"];
+    for file in [ca, cert, key] {
+        fs::copy(tls(file), site.path(file)).unwrap();
+    }
+    let own = place.worker_image();
+    let references: Vec<String> = IMAGES.iter().map(|(repository, _)| format!("{registry}/apim/{repository}:1")).chain([own.clone()]).collect();
     format!(
         "sources:
   tokens:
     cassandra:
       contact_points: [{address}]
       user: {user}
-      password_file: {password}
+      password_file: {PASSWORD}
       tls: {{ ca_file: {ca}, cert_file: {cert}, key_file: {key} }}
       keyspaces: {{ schema_only: [throttling] }}
       restore: {{ datacentres: {{ {datacentres} }} }}
-  metrics: {{ mysql: {{ host: {address}, user: {user}, password_file: {password}, tls: {{ ca_file: {ca} }} }} }}
+  metrics: {{ mysql: {{ host: {address}, user: {user}, password_file: {PASSWORD}, tls: {{ ca_file: {ca} }} }} }}
   cluster:
     kubernetes:
       kubeconfig: {kubeconfig}
       namespaces: [{NAMESPACE}]
-      data: {{ {NAMESPACE}/files-portal-0: portal-files }}
 {restore}
   images: {{ images: {{ references: {references:?}, registry: {registry:?}, registries: {{ {registry:?}: {{ plain_http: true }} }} }} }}
-  portal-files: {{ files: {{ path: {portal} }} }}
+  portal-files: {{ volumes: {{ kubeconfig: {kubeconfig}, claims: [{NAMESPACE}/files-portal-0], worker: {{ image: {own:?}, env_from: [hourglass-stores] }} }} }}
   policies: {{ files: {{ path: {policies} }} }}
 {POLICY}",
         kubeconfig = quoted(&place.kubeconfig()),
-        portal = quoted(&place.portal_files()),
         policies = quoted(policies),
     )
 }
 
-/// A site whose store and control store are directories, not yet initialised.
-fn site(name: &str, store: &Path, control: &Path, more: &str) -> Site {
-    fs::create_dir_all(store).unwrap();
-    fs::create_dir_all(control).unwrap();
-    let site = Site::new(name, &[("primary", format!("{{ url: {} }}", quoted(store)))], &format!("{{ url: {} }}", quoted(control)));
-    let config = fs::read_to_string(site.path("hourglass.yaml")).unwrap();
-    fs::write(site.path("hourglass.yaml"), config.replace("control:", &format!("{more}control:"))).unwrap();
-    site
+/// The object stores of both sites: buckets of a service that pods of both regions reach.
+pub struct Stores {
+    runtime: Runtime,
+    /// Repository and control store of region A, which are lost with it.
+    of_a: [StoreConfig; 2],
+    /// Copies of all points, outside of any region.
+    copies: StoreConfig,
+    /// The control store of region B.
+    control_b: StoreConfig,
 }
 
-/// The site of region A, whose own stores lie in the region; `kept` lies outside of any, and gets copies of all points.
-pub fn of_region_a(a: &Place, policies: &Path, kept: &Path) -> Site {
-    let copy = kept.join("store");
-    fs::create_dir_all(&copy).unwrap();
-    let we = site("we", &a.folder.join("store"), &a.folder.join("control"), &format!("  other: {{ url: {} }}\n", quoted(&copy)));
+impl Stores {
+    pub fn new() -> Stores {
+        let (runtime, endpoint) = (Runtime::new().unwrap(), reachable(&S3::SeaweedFs.endpoint()));
+        let [one, other, copies, control_b] = [(); 4].map(|()| {
+            let made = runtime.block_on(bucket(S3::SeaweedFs, None));
+            StoreConfig { endpoint: Some(endpoint.parse().unwrap()), ..made }
+        });
+        Stores { runtime, of_a: [one, other], copies, control_b }
+    }
+
+    /// Nothing is left of what region A had.
+    pub fn lose_region_a(&self) {
+        for store in &self.of_a {
+            self.runtime.block_on(async {
+                let store = s3(store).await;
+                for object in list_all(store.as_ref() as &dyn ObjectStore, "").await.unwrap() {
+                    store.delete(&object.key).await.unwrap();
+                }
+            });
+        }
+    }
+}
+
+/// The site of region A.
+pub fn of_region_a(a: &Place, policies: &Path, stores: &Stores) -> Site {
+    let [primary, control] = &stores.of_a;
+    let we = Site::new("we", &[("primary", yaml(primary)), ("other", yaml(&stores.copies))], &yaml(control)).with_s3();
     we.run(&["init", "--write"], 0);
     we.configure(&sources(&we, a, policies, "", ""));
     we.run(&["keys", "prove"], 0);
-    for key in ["operator.key", "root.key"] {
-        fs::copy(we.path(key), kept.join(key)).unwrap();
-    }
-    fs::write(kept.join("trust-root"), we.trust_root()).unwrap();
     we
 }
 
-/// The site of region B: an empty home, and what was kept.
-pub fn of_region_b(a: &Place, b: &Place, kept: &Path) -> Site {
-    let ne = site("ne", &kept.join("store"), &kept.join("control-b"), "");
+/// What the operators of region B keep in a safe while all is well: a kit, and the secrets that no kit brings.
+pub fn kit_of_region_b(we: &Site, a: &Place, b: &Place, stores: &Stores, kept: &Path) -> PathBuf {
+    let ne = Site::new("ne", &[("primary", yaml(&stores.copies))], &yaml(&stores.control_b)).with_s3();
     let restore = format!(
         "      restore:
         existing: keep
@@ -89,20 +126,34 @@ pub fn of_region_b(a: &Place, b: &Place, kept: &Path) -> Site {
         hosts: {{ cassandra.region-a.test: cassandra.region-b.test, mysql.region-a.test: mysql.region-b.test, api.region-a.test: api.region-b.test }}
         registries: {{ {:?}: {:?} }}
         node_labels: {{ \"agentpool=pool-a\": \"agentpool=pool-b\" }}
-        secrets: [{{ secrets: \"*/registry-login\", class: mint }}, {{ secrets: \"*/*\", class: carry }}]
-        residue: [region-a, {}]",
+        secrets: [{{ secrets: \"*/registry-login\", class: mint }}, {{ secrets: \"*/hourglass-stores\", class: mint }}, {{ secrets: \"*/*\", class: carry }}]
+        residue: [region-a]",
         a.registry(),
         b.registry(),
-        a.address(),
     );
-    fs::copy(kept.join("operator.key"), ne.path("operator.key")).unwrap();
-    let trust_root = fs::read_to_string(kept.join("trust-root")).unwrap();
-    ne.configure(&format!("trust_root: {trust_root}\n"));
+    fs::copy(we.path("operator.key"), ne.path("operator.key")).unwrap();
+    ne.configure(&format!("trust_root: {}\n", we.trust_root()));
     ne.configure(&sources(&ne, b, &b.folder.join("policies"), &restore, "region-a: region-b"));
-    // The lost site's capture key is lost; this one has its own.
+    // It has a capture key of its own: that of the other site is lost with it.
     ne.run(&["keys", "signer", "new", "--role", "capture", "--to", "capture.key"], 0);
-    ne.run(&["keys", "signer", "add", "capture.key.pub", "--root", kept.join("root.key").to_str().unwrap()], 0);
+    ne.run(&["keys", "signer", "add", "capture.key.pub", "--root", we.path("root.key").to_str().unwrap()], 0);
     ne.run(&["keys", "prove"], 0);
+    let kit = kept.join("kit.tar");
+    let said = ne.run(&["kit", "create", "--runbook", BOOK, "--to", kit.to_str().unwrap()], 0);
+    for secret in SECRETS {
+        assert!(said.contains(secret), "{secret}: {said}");
+        fs::copy(ne.path(secret), kept.join(secret)).unwrap();
+    }
+    fs::write(kept.join("trust-root"), we.trust_root()).unwrap();
+    kit
+}
+
+/// The site of region B in an empty home: what the kit brings, and the secrets.
+pub fn of_region_b(kit: &Path, kept: &Path) -> Site {
+    let ne = Site::of_a_kit(kit, &fs::read_to_string(kept.join("trust-root")).unwrap()).with_s3();
+    for secret in SECRETS {
+        fs::copy(kept.join(secret), ne.path(secret)).unwrap();
+    }
     ne
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clusters::{eventually, kubectl},
+    image,
     lab::{require, tls, tool},
 };
 
@@ -45,6 +46,11 @@ impl Place {
 
     pub fn registry(&self) -> String {
         format!("{}:5000", self.address())
+    }
+
+    /// Our own image, which workers run.
+    pub fn worker_image(&self) -> String {
+        format!("{}/hourglass:1", self.registry())
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -119,10 +125,15 @@ impl Place {
             let to = format!("docker://{}/apim/{repository}:1", self.registry());
             done(Command::new("skopeo").args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", &from, &to]));
         }
+        image::copy_to(&self.worker_image());
         self.cql(&[&format!("create role apim with password = '{PASSWORD}' and login = true"), "grant create on all keyspaces to apim"]);
         self.sql(&format!("create user apim@'%' identified by '{PASSWORD}' require ssl; grant all on apim.* to apim@'%'"));
         self.kubectl(&["create", "namespace", NAMESPACE]);
         self.registry_login();
+        let file = self.folder.join("stores");
+        fs::write(&file, store_credentials()).unwrap();
+        let from = format!("--from-env-file={}", file.display());
+        self.kubectl(&["--namespace", NAMESPACE, "create", "secret", "generic", "hourglass-stores", &from]);
     }
 
     fn registry_login(&self) {
@@ -166,6 +177,12 @@ impl Place {
             assert_eq!(status, 201, "{said}");
         }
     }
+}
+
+/// What workers reach the object stores with, as variables.
+pub fn store_credentials() -> String {
+    let (key, secret) = (require("HOURGLASS_LAB_S3_KEY"), require("HOURGLASS_LAB_S3_SECRET"));
+    format!("AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\nAWS_REGION=us-east-1\n")
 }
 
 /// A folder of exported policies and certificates, as the vendors' tools write them, outside of any cluster.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Watched, run_id};
+use super::{
+    Watched, run_id,
+    taken::{Elsewhere, Frozen},
+};
 use crate::{
     images::world::{MANIFEST, Registry, noise, sha256},
     kubernetes::world::{CARRY, Plane, World},
@@ -75,12 +78,20 @@ budget: 1m
 images: { member: images, into: registry }
 ```
 
+## Apply what starts first, scaled
+```yaml step
+id: scaled
+needs: [images]
+budget: 1m
+objects: { member: cluster, into: spare, select: ["NAME/replicasets"], mode: quiet, replicas: { "NAME/replicasets/ingest": 0 } }
+```
+
 ## Apply everything, and let nothing act
 ```yaml step
 id: quiet
-needs: [images]
+needs: [scaled]
 budget: 1m
-objects: { member: cluster, into: spare, select: ["NAME*", "_cluster/*/NAME*"], mode: quiet, replicas: { "NAME/replicasets/ingest": 0 } }
+objects: { member: cluster, into: spare, select: ["NAME*", "_cluster/*/NAME*"], mode: quiet }
 ```
 
 ## Decide
@@ -202,7 +213,7 @@ fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated()
     let site = &lost.world.site;
     site.run(&["runbook", "lint", "book.md"], 0);
     let planned = site.run(&["recover", "book.md", "--plan"], 0);
-    assert!(planned.contains("images -> quiet -> go -> activate"), "{planned}");
+    assert!(planned.contains("images -> scaled -> quiet -> go -> activate"), "{planned}");
     let mut running = lost.start();
     assert!(running.says("STEP go ASKS"), "{}", running.said());
     lost.assert_quiet(2);
@@ -210,7 +221,16 @@ fn a_runbook_brings_images_and_objects_and_nothing_acts_before_it_is_activated()
     let (envelope, said) = running.end(0);
     lost.assert_active(2);
     let members = envelope["data"]["facts"]["members"].as_array().unwrap();
-    assert_eq!(members.len(), 3, "{said}");
+    assert_eq!(members.len(), 4, "{said}");
+    let tally = |step: &str| members.iter().find(|member| member["step"] == step).unwrap()["tally"].clone();
+    assert_eq!(tally("images"), json!({"images verified by their digests": 1}));
+    assert_eq!((&tally("scaled")["applied and found equal"], &tally("quiet")["there already, or applied by another step"]), (&json!(1), &json!(1)));
+    let page = fs::read_to_string(site.path("report.html")).unwrap();
+    assert!(page.contains("Objects and images") && page.contains("<td>images verified by their digests</td>"), "{page}");
+    // What two steps select was applied by the first as it says, and the second neither changed it nor compared it with what it would have made of it.
+    let marks = |kind: &str, name: &str| lost.world.b.get(kind, &lost.world.name, name)["metadata"]["annotations"]["hourglass/run"].clone();
+    assert!(marks("replicaset", "ingest").as_str().unwrap().ends_with("/activate"), "it was scaled, and is no more");
+    assert!(marks("configmap", "m0").as_str().unwrap().ends_with("/quiet"));
     assert!(members.iter().all(|member| member["equal"] == true), "{envelope}");
 }
 
@@ -258,6 +278,37 @@ fn a_kubernetes_recovery_killed_inside_of_each_kind_of_step_ends_well_and_does_n
     for layer in held {
         assert_eq!(lost.to.uploads(&layer), 1, "{layer} was moved twice");
     }
+}
+
+/// What two executors of one run do to the same objects, of which one was frozen and does not know of the other.
+#[test]
+fn a_process_frozen_in_a_kubernetes_apply_changes_nothing_when_it_wakes_after_a_takeover() {
+    let _lab = Servers::Kubernetes.together();
+    let maps = 1500;
+    let lost = lost(maps, 1);
+    let (b, site) = (&lost.world.b, &lost.world.site);
+    let elsewhere = Elsewhere::new(site);
+    let mut running = lost.start();
+    let begun = || b.find("namespace", "", &lost.world.name).is_some() && lost.all("configmaps").len() > 1;
+    assert!(running.reaches(|_| begun()), "{}", running.said());
+    let frozen = Frozen::new(&running);
+    let before = lost.all("configmaps");
+    assert!(before.len() < maps, "it was frozen too late to show anything");
+    let mut taking = elsewhere.take_over(&run_id(site), &["--stopped"]);
+    assert!(taking.says("STEP go ASKS"), "{}", taking.said());
+    lost.assert_quiet(1);
+    lost.approve();
+    let (envelope, said) = taking.end(0);
+    lost.assert_active(1);
+    assert!(envelope["data"]["facts"]["members"].as_array().unwrap().iter().all(|member| member["equal"] == true), "{said}");
+    // The service runs again, and changes what was restored, what the frozen process had made and what it had not.
+    let name = &*lost.world.name;
+    b.run(&["label", "configmaps", "--namespace", name, "--all", "of=the-new-service"]);
+    b.run(&["delete", "configmap", "--namespace", name, before.keys().find(|name| name.starts_with('m')).unwrap()]);
+    b.run(&["patch", "cronjob", "j0", "--namespace", name, "--type=merge", "--patch={\"spec\":{\"suspend\":true}}"]);
+    let after = [lost.all("configmaps"), lost.all("cronjobs")];
+    frozen.wake_late(running);
+    assert_eq!([lost.all("configmaps"), lost.all("cronjobs")], after);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Recoveries by runbooks: run whole, bent by people, killed anywhere.
 
 mod bent;
+mod bent_region;
 mod killed;
 mod kubernetes;
 mod lab_databases;
 mod refused;
-mod taken;
+mod shipped;
+pub mod taken;
 mod watched;
 
 use std::{

@@ -3,29 +3,31 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
+use hourglass::orchestrator::execute::LEASE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use super::{Watched, World, once, until};
 use crate::{
     lab::{Servers, require},
-    mysql::world::{Make, Names, sql},
-    site::{assert_same_tree, find, listing},
+    mysql::world::{Make, Names, sql, yaml},
+    site::{Site, assert_same_tree, find, listing},
     stores::places::fresh_name,
 };
 
 /// A home of the same operator on another machine: its own state, machine id, processes.
-struct Elsewhere {
+pub struct Elsewhere {
     home: tempfile::TempDir,
 }
 
 impl Elsewhere {
-    fn new(world: &World) -> Elsewhere {
+    pub fn new(site: &Site) -> Elsewhere {
         let home = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
-        for file in ["hourglass.yaml", "operator.key", "capture.key"] {
-            fs::copy(world.site.path(file), home.path().join(file)).unwrap();
+        for entry in fs::read_dir(site.path("")).unwrap().map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file()) {
+            fs::copy(entry.path(), home.path().join(entry.file_name())).unwrap();
         }
         fs::write(home.path().join("machine-id"), "fedcba9876543210fedcba9876543210\n").unwrap();
         Elsewhere { home }
@@ -40,24 +42,37 @@ impl Elsewhere {
         Watched::of(command)
     }
 
-    fn take_over(&self, run: &str, more: &[&str]) -> Watched {
+    /// Takes a recovery over.
+    pub fn take_over(&self, run: &str, more: &[&str]) -> Watched {
         self.start(&[&["runs", "takeover", run, "--who", "Anna", "--reason", "it hangs", "--report", "report.html"], more].concat())
+    }
+
+    /// Takes a restore over from a process that a person says is stopped.
+    pub fn take_restore_over(&self, run: &str) -> Watched {
+        self.start(&["runs", "takeover", run, "--who", "Anna", "--reason", "it hangs", "--stopped"])
     }
 }
 
 /// A process that stands still, with the groups of all that it started.
-struct Frozen {
+pub struct Frozen {
     process: Pid,
     groups: Vec<Pid>,
+    since: Instant,
 }
 
 impl Frozen {
-    fn new(running: &Watched) -> Frozen {
+    pub fn new(running: &Watched) -> Frozen {
         let process = running.pid();
         kill_process(process, Signal::STOP).unwrap();
         let groups: Vec<Pid> = children(process);
         groups.iter().for_each(|group| kill_process_group(*group, Signal::STOP).unwrap());
-        Frozen { process, groups }
+        Frozen { process, groups, since: Instant::now() }
+    }
+
+    /// It wakes when its lease is long over: until then a person who says that it is stopped has to be right.
+    pub fn wake_late(self, running: Watched) -> String {
+        std::thread::sleep((LEASE + Duration::from_secs(1)).saturating_sub(self.since.elapsed()));
+        self.wake(running)
     }
 
     /// It wakes, and what it started after it has ended, if that is still there.
@@ -69,10 +84,10 @@ impl Frozen {
         let message = error["message"].as_str().unwrap().to_owned();
         assert!(message.contains("fedcba9876543210") && message.contains("Anna decided so (it hangs)"), "{message}");
         for group in self.groups {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             while is_running(group) {
                 assert!(began.elapsed() < super::PATIENCE, "what it started is still there");
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
         message
@@ -115,7 +130,7 @@ fn a_process_frozen_in_a_command_does_nothing_when_it_wakes_after_a_takeover() {
     let world = World::new(1000);
     let slow = "id: slow\nneeds: []\nbudget: 1s\ncommand:\n  run: [sh, -c, 'echo begin >> \"$0/log\"; while ! test -e \"$0/go\"; do sleep 0.05; done; echo end >> \"$0/log\"', \"${dir}\"]\n  check: [grep, -q, end, \"${dir}/log\"]";
     world.book("", &[slow, &once("after", "slow")]);
-    let elsewhere = Elsewhere::new(&world);
+    let elsewhere = Elsewhere::new(&world.site);
     let running = world.start(&[]);
     until(world.site.path("log"), "begin");
     let (run, frozen) = (world.run_id(), Frozen::new(&running));
@@ -136,7 +151,7 @@ fn a_process_frozen_in_a_restore_writes_no_file_when_it_wakes_after_a_takeover()
     let world = World::new(96 << 20);
     let expected = listing(&world.site.path("tree"));
     world.book("", &["id: tree\nneeds: []\nbudget: 1s\nrestore: { member: files, to: \"${dir}/restored\" }"]);
-    let elsewhere = Elsewhere::new(&world);
+    let elsewhere = Elsewhere::new(&world.site);
     let mut running = world.start(&[]);
     begins(&mut running, "tree");
     until_there(&world, "restored/noise");
@@ -154,10 +169,10 @@ fn a_process_frozen_in_a_restore_writes_no_file_when_it_wakes_after_a_takeover()
 }
 
 fn until_there(world: &World, name: &str) {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while !world.site.path(name).exists() {
         assert!(began.elapsed() < super::PATIENCE, "{name} never came");
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -166,7 +181,7 @@ fn until_there(world: &World, name: &str) {
 fn a_run_is_taken_from_a_silent_process_only_and_by_one_taker_only() {
     let world = World::new(1000);
     world.book("", &["id: go\nneeds: []\nbudget: 1s\napprove: { question: \"Go?\" }", &once("after", "go")]);
-    let [one, other] = [Elsewhere::new(&world), Elsewhere::new(&world)];
+    let [one, other] = [Elsewhere::new(&world.site), Elsewhere::new(&world.site)];
     let mut running = world.start(&[]);
     assert!(running.says("ASKS: Go?"));
     let run = world.run_id();
@@ -200,24 +215,15 @@ fn sessions_of_a_process_frozen_in_a_load_into_mariadb_are_ended_by_who_takes_it
         ),
     );
     let world = World::new(1000);
-    let source = |name: &str, server: &crate::lab::Sql| {
-        fs::write(world.site.path(name), &server.password).unwrap();
-        let ca = crate::lab::tls("ca.crt").display().to_string();
-        format!(
-            "  {name}: {{ mysql: {{ host: {}, port: {}, user: {}, password_file: {:?}, tls: {{ ca_file: {ca:?} }}, databases: [{db}], users: false, lock_timeout: 60s }} }}\n",
-            server.host,
-            server.port,
-            server.user,
-            world.site.path(name).display().to_string()
-        )
-    };
+    let source =
+        |name: &str, server| format!("  {name}: {}\n", yaml(&world.site, server, &format!("databases: [{db}], users: false, lock_timeout: 60s")));
     let config = world.text("hourglass.yaml").replace("sources:\n", &format!("sources:\n{}{}", source("shop", &a), source("target", &b)));
     fs::write(world.site.path("hourglass.yaml"), config + "  shop: { members: { shop: required } }\n").unwrap();
     world.site.run(&["keys", "prove"], 0);
     world.site.run(&["backup", "shop", "--quiet"], 0);
     world.book("", &["id: load\nneeds: []\nbudget: 1s\nrestore: { member: shop, into: target }"]);
     fs::write(world.site.path("book.md"), world.text("book.md").replace("policy: single", "policy: shop")).unwrap();
-    let elsewhere = Elsewhere::new(&world);
+    let elsewhere = Elsewhere::new(&world.site);
     let mut running = world.start(&[]);
     begins(&mut running, "load");
     let pieces = "select count(*) from information_schema.tables where table_schema = 'hourglass_restore' and table_name = 'sessions'";
@@ -268,7 +274,7 @@ fn a_load_command_that_ends_earlier_sessions_first_is_alone_after_a_takeover() {
     world.site.run(&["backup", "shop", "--quiet"], 0);
     world.book("", &["id: load\nneeds: []\nbudget: 1s\nrestore: { member: shop, into: shop, replace: true }"]);
     fs::write(world.site.path("book.md"), world.text("book.md").replace("policy: single", "policy: shop")).unwrap();
-    let elsewhere = Elsewhere::new(&world);
+    let elsewhere = Elsewhere::new(&world.site);
     let mut running = world.start(&[]);
     begins(&mut running, "load");
     let busy =

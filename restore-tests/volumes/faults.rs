@@ -1,6 +1,6 @@
 //! What happens to volumes when workers, those who sent them, or the cluster fail.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, process::Child, thread, time::Duration};
 
 use super::{
     left_over,
@@ -29,8 +29,9 @@ fn packs(world: &World) -> u64 {
     world.keys(0).iter().filter(|(key, _)| key.contains("/packs/")).map(|(_, size)| size).sum()
 }
 
-#[test]
-fn a_worker_in_a_kubernetes_pod_that_is_killed_is_followed_by_one_that_goes_on() {
+/// Region A with a large file in one of two claims, region B with the claims alone, a site that protects the first and knows the second, and what the
+/// claims hold.
+fn large() -> (World, Cluster, [Vec<String>; 2]) {
     let world = World::new();
     fill(&world.a);
     shell(&world.a, "portal-0", LARGE);
@@ -40,15 +41,38 @@ fn a_worker_in_a_kubernetes_pod_that_is_killed_is_followed_by_one_that_goes_on()
     let spare = world.source("spare", &b, "b", "", IN_MEMORY);
     world.protect(&spare);
     let before = listings(&world.a);
+    (world, b, before)
+}
 
-    let backup = start(&world.site, &["backup", "p"]);
+/// Waits for something that happens before a process ends.
+fn wait_until(process: &mut Child, is_so: impl Fn() -> bool) {
+    while !is_so() {
+        assert!(process.try_wait().unwrap().is_none(), "it was too fast");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Takes our workers off the only node of a region, as whoever maintains it does, and gives it back.
+fn drain(region: &Cluster) {
+    region.kubectl(&["drain", "node-a", "--force", "--delete-emptydir-data", "--pod-selector=app.kubernetes.io/name=hourglass"]).unwrap();
+    region.kubectl(&["uncordon", "node-a"]).unwrap();
+}
+
+#[test]
+fn a_worker_in_a_kubernetes_pod_that_is_killed_or_loses_its_node_is_followed_by_one_that_goes_on() {
+    let (world, b, before) = large();
+    let mut backup = start(&world.site, &["backup", "p"]);
     kill_worker("a", "capture", || told(&world) > 0);
-    let at_kill = packs(&world);
+    // The next one loses its node.
+    let told_before = told(&world);
+    wait_until(&mut backup, || told(&world) > told_before);
+    drain(&world.a);
+    let at_drain = packs(&world);
     let ended = backup.wait_with_output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    // Two checkpoints are 128 MiB apart. If all were put again, what the first had put would come on top of the content.
+    // Two checkpoints are 128 MiB apart. If all were put again, what was there already would come on top of the content.
     let (all, saved) = (packs(&world), 64 << 20);
-    assert!(all + saved < at_kill + CONTENT_BYTES, "{all} bytes, of which {at_kill} before the kill");
+    assert!(all + saved < at_drain + CONTENT_BYTES, "{all} bytes, of which {at_drain} before the node was drained");
     world.site.run(&["verify", "--depth", "restorable"], 0);
 
     fs::write(world.site.path("files.md"), RUNBOOK).unwrap();
@@ -65,21 +89,9 @@ fn a_worker_in_a_kubernetes_pod_that_is_killed_is_followed_by_one_that_goes_on()
 
 #[test]
 fn whoever_sent_workers_into_kubernetes_may_be_killed_and_its_work_goes_on() {
-    let world = World::new();
-    fill(&world.a);
-    shell(&world.a, "portal-0", LARGE);
-    let b = Cluster::region(Region::B);
-    world.equip(&b);
-    world.make_claims(&b);
-    let spare = world.source("spare", &b, "b", "", IN_MEMORY);
-    world.protect(&spare);
-    let before = listings(&world.a);
-
+    let (world, b, before) = large();
     let mut backup = start(&world.site, &["backup", "p"]);
-    while told(&world) == 0 {
-        assert!(backup.try_wait().unwrap().is_none(), "it was too fast");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(&mut backup, || told(&world) > 0);
     backup.kill().unwrap();
     backup.wait().unwrap();
     let first = newest_run(&world.site);
@@ -90,10 +102,7 @@ fn whoever_sent_workers_into_kubernetes_may_be_killed_and_its_work_goes_on() {
 
     let told_before = told(&world);
     let mut restore = start(&world.site, &["restore", "p", "files", "--into", "spare"]);
-    while told(&world) == told_before {
-        assert!(restore.try_wait().unwrap().is_none(), "it was too fast");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(&mut restore, || told(&world) > told_before);
     restore.kill().unwrap();
     restore.wait().unwrap();
     let run = newest_run(&world.site);

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Opens an address that regions reach, behind which is a server on loopback. It stays open until the tests end.
-fn reachable(endpoint: &str) -> String {
+pub fn reachable(endpoint: &str) -> String {
     let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let listener = TcpListener::bind(format!("{}.1:0", require("HOURGLASS_LAB_WAN"))).unwrap();
     let address = listener.local_addr().unwrap();

@@ -11,6 +11,7 @@ use crate::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
         point::{self, prepare},
+        successor::successor,
     },
 };
 
@@ -91,8 +92,8 @@ pub(super) async fn protect(
 
 async fn request(repo: &Repo, args: &BackupArgs) -> Result<BackupRequest, CliError> {
     let lineage = repo.lineage(args.policy.as_str())?;
-    if let Some((child, promotion)) = promote::successor(&repo.config, &lineage).await {
-        return Err(promote::promoted(&lineage, &child, &promotion));
+    if let Some(successor) = successor(&repo.config, &lineage).await {
+        return Err(promote::promoted(&successor));
     }
     let policy = repo.config.policies.get(&args.policy).expect("the lineage is that of a policy");
     if let Some(stranger) = args.members.iter().find(|name| !policy.members.contains_key(*name)) {

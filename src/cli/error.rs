@@ -126,7 +126,7 @@ impl From<DaemonError> for CliError {
             DaemonError::Ledger { .. } => (ExitCode::Failed, "store"),
             DaemonError::Token { .. } => (ExitCode::Usage, "config"),
             DaemonError::Illegal(_) => (ExitCode::Damaged, "damage"),
-            DaemonError::Deposed | DaemonError::Contended { .. } | DaemonError::Listen { .. } | DaemonError::Identity(_) => {
+            DaemonError::Deposed | DaemonError::Contended { .. } | DaemonError::Listen { .. } | DaemonError::Cluster(_) => {
                 (ExitCode::Failed, "daemon")
             }
         };

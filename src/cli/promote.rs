@@ -1,23 +1,19 @@
 //! `hourglass promote`, and what it means for the writer of the lineage that was left behind.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::json;
 
 use super::{CliError, ExitCode, Globals, Report, keys, repo::Repo, runs::words};
 use crate::{
-    config::{Config, PRIMARY},
+    config::PRIMARY,
     model::{EntryNumber, Lineage, PolicyName, RunId, Sha256},
+    orchestrator::successor::{Successor, successor},
     repository::{
         RepositoryError,
         keys::OperatorFile,
         record::{Body, HeadRef, Promotion, Record, VoidReason},
     },
 };
-
-/// Longest wait for a location that may be gone.
-const LOCATION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Let this site write a policy from here on, and the site that wrote it no more
 #[derive(Debug, Clone, Args)]
@@ -93,8 +89,8 @@ pub(super) async fn promote(repo: &Repo, operator: &OperatorFile, decision: &Dec
         None => {
             // What is written to is chosen before others are looked for: whoever promotes this site meanwhile is found, or has its first entry.
             let mut record = next(repo, current).await?;
-            if let Some((child, promotion)) = successor(&repo.config, &decision.parent.lineage).await {
-                return Err(promoted(&decision.parent.lineage, &child, &promotion));
+            if let Some(successor) = successor(&repo.config, &decision.parent.lineage).await {
+                return Err(promoted(&successor));
             }
             let lineage = record.lineage().clone();
             let Decision { parent, run, by, reason, .. } = decision.clone();
@@ -103,7 +99,7 @@ pub(super) async fn promote(repo: &Repo, operator: &OperatorFile, decision: &Dec
                 Ok(appended) => (lineage, appended.number),
                 // Somebody was faster.
                 Err(RepositoryError::Refused { reason: VoidReason::NotFirst, .. }) => match record.promotion() {
-                    Some(other) => return Err(promoted(&decision.parent.lineage, &lineage, other)),
+                    Some(other) => return Err(promoted(&Successor { lineage, promotion: other.clone() })),
                     None => return Err(CliError::new(ExitCode::Failed, "conflict", format!("somebody else writes to {lineage} at this moment"))),
                 },
                 Err(error) => return Err(error.into()),
@@ -131,31 +127,7 @@ async fn next(repo: &Repo, current: Lineage) -> Result<Record, CliError> {
     }
 }
 
-/// The lineage that continues `of`, in any location that answers.
-pub(super) async fn successor(config: &Config, of: &Lineage) -> Option<(Lineage, Promotion)> {
-    let look = |name: String| async move {
-        let found = tokio::time::timeout(LOCATION_PATIENCE, successor_at(config.clone(), name, of)).await;
-        // A location that does not answer tells nothing; the primary one's errors are those of whatever is done next.
-        found.ok().and_then(Result::ok).flatten()
-    };
-    futures::future::join_all(config.locations.keys().cloned().map(look)).await.into_iter().flatten().next()
-}
-
-async fn successor_at(config: Config, location: String, of: &Lineage) -> Result<Option<(Lineage, Promotion)>, CliError> {
-    let repo = Repo::at(config, &location).await?;
-    for lineage in repo.all_lineages().await?.into_iter().filter(|lineage| lineage.policy == of.policy && lineage != of) {
-        let opening = Record::opening(&*repo.store, &repo.trusts, &lineage).await?;
-        if let Some(promotion) = opening.filter(|promotion| promotion.parent.lineage == *of) {
-            return Ok(Some((lineage, promotion)));
-        }
-    }
-    Ok(None)
-}
-
 /// That a lineage is not continued by its own writer any more.
-pub(super) fn promoted(of: &Lineage, by: &Lineage, promotion: &Promotion) -> CliError {
-    let what =
-        format!("{of} was left behind: {by} continues it after entry {}, by {}: {}", promotion.parent.number.0, promotion.by, promotion.reason);
-    CliError::new(ExitCode::Stuck, "promoted", what)
-        .hint(format!("to write here again: `hourglass promote {} --from {by} --who NAME --reason TEXT`", of.policy))
+pub(super) fn promoted(by: &Successor) -> CliError {
+    CliError::new(ExitCode::Stuck, "promoted", by.sentence()).hint(by.hint())
 }

@@ -1,7 +1,5 @@
 //! An opened repository, as commands use it: named on the command line, and with an operator's keys.
 
-use std::collections::BTreeSet;
-
 use super::{CliError, ExitCode, Globals};
 pub use crate::orchestrator::repo::Repo;
 use crate::{
@@ -30,19 +28,6 @@ impl Repo {
     /// See [`Repo::open`].
     pub async fn at(config: Config, location: &str) -> Result<Repo, CliError> {
         Ok(Repo::connect(config, location).await?)
-    }
-
-    /// Every lineage that has a record at this location, of this site or another, and those that this site writes.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn all_lineages(&self) -> Result<BTreeSet<Lineage>, CliError> {
-        let mut found: BTreeSet<Lineage> = self.lineages().into_iter().collect();
-        for place in self.store.folders("").await?.iter().filter(|name| name.contains('@')) {
-            let generations = self.store.folders(&format!("{place}/")).await?;
-            found.extend(generations.iter().filter_map(|generation| format!("{place}/{generation}").parse().ok()));
-        }
-        Ok(found)
     }
 
     /// The lineage that `text` names: a policy of this site, or a lineage.

@@ -26,7 +26,7 @@ pub async fn run(_args: StatusArgs, globals: &Globals) -> Result<Report, CliErro
     let status = facts::now(&globals.load_config()?).await?;
     let leader = match &status.leader {
         Some(leader) => format!("process {} of {} leads; it said so at {}\n", leader.pid, leader.machine, leader.renewed.strftime("%F %TZ")),
-        None => "no daemon leads\n".to_owned(),
+        None => "no daemon leads, as far as the lease is seen from here\n".to_owned(),
     };
     let rows: Vec<Vec<String>> = status.policies.iter().map(row).collect();
     let text = leader + &table(&["policy", "objective", "age", "newest good point", "phase", "next", "slots"], &rows);

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, mysql::FileMysql, ready::FileReady,
-    tasks::FileTask, volumes::FileVolumes,
+    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, lease::FileLease, mysql::FileMysql,
+    ready::FileReady, tasks::FileTask, volumes::FileVolumes,
 };
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
@@ -60,6 +60,8 @@ pub struct FileDaemon {
     pub runs_at_once: Option<u32>,
     /// What tells this installation from any other that is configured alike. Without it, in Kubernetes, the UID of the namespace kube-system.
     pub identity: Option<String>,
+    /// Which lease says who of several daemons leads.
+    pub lease: Option<FileLease>,
 }
 
 /// One object store. Credentials that are not named here come from the cloud's default chain (environment, files, workload identity).

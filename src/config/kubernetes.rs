@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ClusterAccess;
+
 /// The objects of a Kubernetes cluster, through its API.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +63,8 @@ pub struct FileKubernetesRestore {
     /// What becomes of Secrets: the first pattern that fits decides, and one that none fits stops the restore.
     #[serde(default)]
     pub secrets: Vec<FileSecretRule>,
-    /// Texts of the old site, for example its region and account: an object that still has one is not applied, and the restore stops.
+    /// Texts of the old site, for example its region and account: an object that still has one is not applied, and the restore stops. What a point has learned of
+    /// its cluster counts as well.
     #[serde(default)]
     pub residue: Vec<String>,
     /// Objects in which such texts are right, each with the reason.
@@ -116,10 +119,8 @@ pub enum Existing {
 /// A Kubernetes cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesConfig {
-    /// Credentials; those of the pod when absent.
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    pub context: Option<String>,
+    /// How it is reached.
+    pub access: ClusterAccess,
     /// Patterns of namespaces; all when empty.
     pub namespaces: Vec<String>,
     /// Patterns of objects that are left out.
@@ -135,7 +136,7 @@ pub struct KubernetesConfig {
 }
 
 /// How objects come into a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KubernetesRestore {
     /// What becomes of objects that are there.
     pub existing: Option<Existing>,

@@ -3,10 +3,12 @@
 pub mod analytics;
 pub mod cassandra;
 mod check;
+pub mod cluster;
 pub mod error;
 pub mod file;
 pub mod images;
 pub mod kubernetes;
+pub mod lease;
 pub mod load;
 pub mod mysql;
 mod named;
@@ -22,10 +24,12 @@ pub mod volumes;
 
 pub use analytics::{AnalyticsConfig, Login};
 pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspaces};
+pub use cluster::ClusterAccess;
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
 pub use images::{Destination, ImagesConfig, ImagesMode, RegistryConfig};
 pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule};
+pub use lease::{LeaseConfig, LeaseKind};
 pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use named::{NamedFile, named_files, names_file};

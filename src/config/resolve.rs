@@ -83,7 +83,7 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     r.excluded(&file.excluded, &names);
     let ready = r.ready(file.ready.unwrap_or_default(), &known, &sources);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
-    let daemon = r.daemon(file.daemon.unwrap_or_default());
+    let daemon = r.daemon(file.daemon.unwrap_or_default(), site.as_ref());
     match (site, control) {
         (Some(site), Some(control)) if r.problems.is_empty() => Ok(Config {
             path: place.path.to_owned(),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, MysqlConfig, Need, PauseUntil, ReadyConfig,
-    Schedule, StoreConfig, Task, Timing, VolumesConfig,
+    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need, PauseUntil,
+    ReadyConfig, Schedule, StoreConfig, Task, Timing, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -73,6 +73,8 @@ pub struct DaemonConfig {
     pub runs_at_once: u32,
     /// What tells this installation from others, where the configuration says it.
     pub identity: Option<String>,
+    /// Which lease says who leads.
+    pub lease: LeaseConfig,
 }
 
 /// One system to read.

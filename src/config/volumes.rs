@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{LockMode, StoreConfig, StoreUrl};
+use super::{ClusterAccess, LockMode, StoreConfig, StoreUrl};
 use crate::model::SiteName;
 
 /// The files of PersistentVolumeClaims. A Job of our own image mounts each claim, beside the pods that use it, and reads or writes its files itself.
@@ -59,10 +59,8 @@ pub struct FileWorker {
 /// The files of claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumesConfig {
-    /// Credentials; those of the pod when absent.
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    pub context: Option<String>,
+    /// How the cluster is reached.
+    pub access: ClusterAccess,
     /// Patterns of claims.
     pub claims: Vec<String>,
     /// Patterns below roots that are left out.

@@ -1,6 +1,6 @@
 //! Why the daemon cannot do something. What becomes of runs is in the ledger instead.
 
-use super::ledger::state::IllegalEvent;
+use super::{cluster::ClusterError, lease::LeaseError, ledger::state::IllegalEvent};
 use crate::{
     model::Lineage,
     orchestrator::{OrchestratorError, repo::RepoError},
@@ -36,9 +36,9 @@ pub enum DaemonError {
     /// The control store cannot be used.
     #[error(transparent)]
     Control(#[from] StoreError),
-    /// The cluster does not say who it is.
-    #[error("cannot read the namespace kube-system, whose UID is this cluster's identity")]
-    Identity(#[from] Box<kube::Error>),
+    /// The cluster that it runs in is no use.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// Nothing can listen where the configuration says.
     #[error("cannot listen on {address}")]
     Listen {
@@ -60,6 +60,15 @@ pub enum DaemonError {
     Orchestrator(#[from] OrchestratorError),
 }
 
+impl From<LeaseError> for DaemonError {
+    fn from(error: LeaseError) -> DaemonError {
+        match error {
+            LeaseError::Control(error) => error.into(),
+            LeaseError::Cluster(error) => error.into(),
+        }
+    }
+}
+
 impl DaemonError {
     /// One thing to do or to check.
     pub fn hint(&self) -> Option<String> {
@@ -71,7 +80,7 @@ impl DaemonError {
             DaemonError::Token { .. } => Some("write at least 16 printable characters into it, with rights 0600".to_owned()),
             DaemonError::Contended { .. } => Some("try again".to_owned()),
             DaemonError::Illegal(_) => Some("the control store was written to by something else".to_owned()),
-            DaemonError::Identity(_) => Some("allow the service account to get that namespace, or set daemon.identity".to_owned()),
+            DaemonError::Cluster(error) => error.hint(),
             DaemonError::Deposed => None,
         }
     }

@@ -53,7 +53,7 @@ impl Reader {
             });
         }
         let care = care(config, &control, &keys).await?;
-        let leader = lease::newest(control.as_ref(), &keys, &config.site).await?;
+        let leader = lease::leader(config, control.as_ref(), &keys).await?;
         let now: Timestamp = SystemClock.now();
         Ok(status(&config.site, leader, &facts, care, now))
     }

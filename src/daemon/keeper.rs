@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Config, PRIMARY, Policy},
     model::{Context, Lineage, PolicyName, RunId, Timestamp, outcome::advise},
-    orchestrator::{process::Process, repo::Repo, runs},
+    orchestrator::{process::Process, repo::Repo, runs, successor::successor},
     repository::record::{Body, Writer, append},
     storage::{self, Fence, Fenced, ObjectStore},
 };
@@ -62,7 +62,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Takes a ledger over: whoever led before writes no more to it. `None` when it belongs to another installation.
+    /// Takes a ledger over: whoever led before writes no more to it. `None` when this daemon only reports: the ledger belongs to another installation, or
+    /// another site has promoted.
     ///
     /// # Errors
     /// The repository or the control store does not answer; another daemon leads.
@@ -82,6 +83,9 @@ impl Keeper {
         }
         if let Some(of) = ledger.balance().identity.as_ref().filter(|of| **of != shared.identity) {
             log.say(json!({"event": "reports-only", "what": "the ledger belongs to another installation", "ledger": of, "own": shared.identity}));
+            return Ok(None);
+        }
+        if is_left_behind(&config, &lineage, &log).await {
             return Ok(None);
         }
         let led = Happened::Led { process: Process::current(), identity: shared.identity.clone() };
@@ -119,7 +123,10 @@ impl Keeper {
                     self.settle(draining).await?;
                     Duration::ZERO
                 }
-                Decision::Begin(slot, caught_up) => self.begin(slot, caught_up, policy.as_ref()).await?,
+                Decision::Begin(slot, caught_up) => match self.begin(slot, caught_up, policy.as_ref()).await? {
+                    Some(rest) => rest,
+                    None => return Ok(()),
+                },
                 Decision::Sleep(until) => {
                     until.map_or(TICK, |until| Duration::try_from(until.duration_since(self.now())).unwrap_or_default().min(TICK))
                 }
@@ -127,7 +134,9 @@ impl Keeper {
             if rest.is_zero() {
                 continue;
             }
-            self.report().await;
+            if !self.report().await {
+                return Ok(());
+            }
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 changed = configs.changed() => if changed.is_err() { return Ok(()) },
@@ -173,15 +182,25 @@ impl Keeper {
         }
     }
 
-    /// Begins a run, unless as many go on already as may.
-    async fn begin(&mut self, slot: Slot, caught_up: Option<Span>, policy: Option<&Policy>) -> Result<Duration, DaemonError> {
-        let (Some(policy), Ok(permit)) = (policy, Arc::clone(&self.shared.permits).try_acquire_owned()) else { return Ok(TICK) };
+    /// Begins a run, unless as many go on already as may. `None` when this lineage is written here no more.
+    async fn begin(&mut self, slot: Slot, caught_up: Option<Span>, policy: Option<&Policy>) -> Result<Option<Duration>, DaemonError> {
+        let (Some(policy), Ok(permit)) = (policy, Arc::clone(&self.shared.permits).try_acquire_owned()) else { return Ok(Some(TICK)) };
+        if !self.may_write().await? {
+            return Ok(None);
+        }
         let run = RunId::new(self.now(), runs::random());
         self.enter(Happened::Begun { slot, run: run.clone(), caught_up }).await?;
         let ctx = Context { observer: Arc::new(self.log.about(&run)), ..self.shared.ctx.clone() };
         let fence = Arc::clone(&self.shared.fence);
         self.underway = Some((Underway::begin(self.repo.clone(), self.lineage.clone(), run, fence, policy.deadline, &ctx), permit));
-        Ok(Duration::ZERO)
+        Ok(Some(Duration::ZERO))
+    }
+
+    /// Looks at what others may have changed since the repository was opened, trust and promotions, and whether this lineage is still written here.
+    async fn may_write(&mut self) -> Result<bool, DaemonError> {
+        self.repo = open(&self.config, &self.shared.fence).await?;
+        Ok(self.repo.config.lineage(&self.lineage.policy).as_ref() == Some(&self.lineage)
+            && !is_left_behind(&self.config, &self.lineage, &self.log).await)
     }
 
     /// Waits for the run that is under way, a while; or finds out what became of one that another process began.
@@ -210,28 +229,42 @@ impl Keeper {
         self.enter(judge(&open, &run, fate, self.now())).await
     }
 
-    /// Enters in the record what failed or was missed. What cannot be entered now is entered later.
-    async fn report(&mut self) {
+    /// Enters in the record what failed or was missed. What cannot be entered now is entered later. False when this lineage is written here no more.
+    async fn report(&mut self) -> bool {
         if self.owes && self.underway.is_none() {
             match self.pay().await {
-                Ok(()) => self.owes = false,
+                Ok(true) => self.owes = false,
+                Ok(false) => return false,
                 Err(error) => self.log.say(json!({"event": "problem", "what": advise(&error, error.hint())})),
             }
         }
+        true
     }
 
-    async fn pay(&mut self) -> Result<(), DaemonError> {
+    async fn pay(&mut self) -> Result<bool, DaemonError> {
         let keys = self.repo.capture_file()?;
         let place = ledger::Place { store: Arc::clone(&self.control), key: ledger::key(&keys, &self.lineage), lineage: self.lineage.clone() };
         let history = place.history(REPORTED).await?;
         let mut record = self.repo.record_to_write(&self.lineage).await?;
+        let owed = owed(&history, &record, &self.lineage, self.now());
+        if !owed.is_empty() && !self.may_write().await? {
+            return Ok(false);
+        }
         let clock = self.shared.ctx.clock.as_ref();
-        for run in owed(&history, &record, &self.lineage, self.now()) {
+        for run in owed {
             let writer = Writer { store: self.repo.store.as_ref(), key: &keys.signing_key, clock, retain_until: None };
             append(&writer, &mut record, Body::Run(run)).await.map_err(crate::orchestrator::repo::RepoError::from)?;
         }
-        Ok(self.repo.remember(&record)?)
+        self.repo.remember(&record)?;
+        Ok(true)
     }
+}
+
+/// Whether another site writes this policy since a promotion; says so.
+async fn is_left_behind(config: &Config, lineage: &Lineage, log: &Log) -> bool {
+    let Some(successor) = successor(config, lineage).await else { return false };
+    log.say(json!({"event": "reports-only", "what": successor.sentence(), "hint": successor.hint()}));
+    true
 }
 
 /// The repository, to be written to while this daemon leads.

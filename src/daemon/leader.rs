@@ -28,7 +28,7 @@ const CONFIG_EVERY: Duration = Duration::from_secs(2);
 /// The wait after a keeper failed.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The wait of a keeper that only reports.
-const FOREIGN: Duration = Duration::from_secs(60);
+const FOREIGN: Duration = Duration::from_secs(15);
 
 /// What the daemon begins with.
 #[derive(Debug)]
@@ -70,7 +70,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         }
         None => None,
     };
-    let lease = Lease::new(control, &keys, health);
+    let config = configs.borrow().clone();
+    let lease = Lease::new(&config, control, &keys, health).await?;
     let standing = tokio::spawn(lease.stand(leads, ctx.cancel.clone(), async { drop(released.await) }));
     loop {
         let fence = terms.borrow_and_update().clone();

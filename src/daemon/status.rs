@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::{
     decide::Rules,
-    lease::Term,
     ledger::{
         Entry,
         event::{End, Happened},
@@ -221,9 +220,7 @@ pub struct CareFacts {
 }
 
 /// Computes it.
-pub fn status(site: &SiteName, leader: Option<Term>, policies: &[PolicyFacts], care: CareFacts, now: Timestamp) -> Status {
-    let leader =
-        leader.filter(|term| !term.given_up).map(|term| Leader { machine: term.process.machine, pid: term.process.pid, renewed: term.written });
+pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], care: CareFacts, now: Timestamp) -> Status {
     let recoveries = policies.iter().filter_map(|facts| recovered::last(&facts.rules.lineage.policy, facts.record.as_ref()?)).collect();
     let policies = policies.iter().map(|facts| of_policy(facts, now)).collect();
     let CareFacts { tasks, coverage, ready, reads } = care;

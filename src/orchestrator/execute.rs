@@ -12,7 +12,7 @@ use futures::{
     future::{Join, Ready, join, ready},
     stream::FuturesUnordered,
 };
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     OrchestratorError,
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::model::{Action, Context, Event, Lease, Outcome, Plan, Problem, Step, StepId, outcome::advise};
 
+mod desk;
 mod lease;
 
 use lease::GIVE_UP;
@@ -230,7 +231,7 @@ impl Run {
                     self.explain(&step);
                     idle = Instant::now();
                 }
-                Some(order) = next(&mut orders) => {
+                Some(order) = desk::next(&mut orders) => {
                     self.take(order).await?;
                     idle = Instant::now();
                 }
@@ -247,45 +248,6 @@ impl Run {
     fn is_over(&self) -> bool {
         let state = self.state();
         self.ctx.cancel.is_draining() || state.aborted().is_some() || state.steps.keys().all(|step| state.satisfies(step))
-    }
-
-    /// Takes what was ordered before this process came, and listens for more.
-    async fn open_desk(self: &Arc<Run>, desk: &Desk) -> Result<mpsc::Receiver<Order>, OrchestratorError> {
-        let state = self.snapshot();
-        for step in state.steps.iter().filter(|(_, state)| **state == StepState::Started).map(|(step, _)| step) {
-            let what = "it was begun, and nobody knows whether it was done; look, then say done, retry or skip".to_owned();
-            let outcome = Outcome::Stuck { problem: Problem { subject: step.to_string(), what } };
-            self.record(JournalEvent::StepEnded { step: step.clone(), outcome, output: Output::Nothing }).await?;
-        }
-        let mut taken = state.orders.last().map_or(0, |(order, _)| order.number);
-        for order in desk.waiting(&state.plan.run, taken).await? {
-            taken = order.number;
-            self.take(order).await?;
-        }
-        let state = self.snapshot();
-        state.unsatisfied().into_iter().for_each(|(step, _)| self.explain(step));
-        Ok(desk.listen(&state.plan.run, taken))
-    }
-
-    async fn take(self: &Arc<Run>, order: Order) -> Result<(), OrchestratorError> {
-        let refused = self.state().refusal(&order.bend, &order.by).map(str::to_owned);
-        let verdict = refused.as_ref().map_or(String::new(), |why| format!("; it changes nothing: {why}"));
-        let text = format!("{} orders: {} ({}){verdict}", order.by, order.bend.describe(), order.reason);
-        let aborts = refused.is_none() && matches!(order.bend, Bend::Abort { .. });
-        self.record(JournalEvent::Ordered { order, refused }).await?;
-        self.ctx.observer.event(&Event::Note { text });
-        if aborts && !self.ctx.cancel.is_draining() {
-            self.ctx.cancel.raise();
-        }
-        Ok(())
-    }
-
-    /// Shows what a person can do about a step that lets nothing go on.
-    fn explain(&self, step: &StepId) {
-        let state = self.state();
-        if state.plan.recovery.is_some() && !state.satisfies(step) && !self.ctx.cancel.is_draining() {
-            self.ctx.observer.event(&Event::Note { text: screen::failed(&state, step) });
-        }
     }
 
     async fn end(self: &Arc<Run>, plan: &Plan, bendable: bool) -> Result<Outcome, OrchestratorError> {
@@ -336,14 +298,6 @@ impl Run {
         let ready =
             |step: &&Step| !ended(&step.id) && !begun.contains_key(&step.id) && step.needs.iter().all(satisfied) && step.after.iter().all(ended);
         state.plan.steps.iter().find(ready).cloned()
-    }
-}
-
-/// The next order; never, where nobody can give one.
-async fn next(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
-    match orders {
-        Some(orders) => orders.recv().await,
-        None => std::future::pending().await,
     }
 }
 

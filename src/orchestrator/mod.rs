@@ -21,5 +21,6 @@ pub mod restore;
 pub mod runbook;
 pub mod runs;
 pub mod state;
+pub mod successor;
 
 pub use error::OrchestratorError;

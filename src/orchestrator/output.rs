@@ -39,6 +39,9 @@ pub enum Output {
         fetched: ByteCount,
         /// Whether all of it was read back from the target and compared.
         compared: bool,
+        /// How many objects became what, where the source says it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tally: BTreeMap<String, u64>,
     },
     /// Components of a member that its target has whole, by their positions in the point.
     Written {

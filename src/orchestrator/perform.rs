@@ -58,7 +58,10 @@ pub async fn perform(run: Arc<Run>, step: Step, equipment: Arc<Equipment>, ctx: 
         }
         (Action::Capture { member, epoch, .. }, Equipment::Backup(job)) => {
             let captured = match job.member(&member).and_then(|member| member.source.by_workers()) {
-                Some(workers) => capture_by_workers(&run, job, &member, &epoch, workers, &step.id, &ctx).await,
+                Some(workers) => {
+                    let captured = capture_by_workers(&run, job, &member, &epoch, workers, &step.id, &ctx).await;
+                    backup::steps::conclude(job, &member, captured)
+                }
                 None => backup::steps::capture_member(job, &member, &epoch, step.id.clone(), &ctx).await,
             };
             match captured {
@@ -123,7 +126,7 @@ pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ct
         },
     };
     let (report, written) = mpsc::unbounded_channel();
-    let earlier = Earlier { run: run.id(), resumed, done: run.written(step), report };
+    let earlier = Earlier { run: format!("{}/{step}", run.id()), resumed, done: run.written(step), report };
     let journalling = journal_written(&run, step, written);
     let restoring = restore_member(wanted.point, wanted.member, to, earlier, step.clone(), ctx);
     let (journalled, restored) = tokio::join!(journalling, restoring);
@@ -131,7 +134,7 @@ pub(super) async fn restore(run: Arc<Run>, step: &StepId, wanted: Wanted<'_>, ct
         (_, Err(error)) => failed(step, &error, error.hint()),
         (Ok(end), Ok(())) => {
             end.notes.into_iter().for_each(|note| tell(ctx, note));
-            (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: end.compared })
+            (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: end.compared, tally: end.tally })
         }
         (Err(RestoreError::Cancelled), _) => cancelled(),
         (Err(error), _) if error.is_damage() => (failed(step, &error, error.hint()).0, Output::Damaged),
@@ -156,7 +159,7 @@ async fn compare(
         },
     };
     match compared {
-        Ok(end) => (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: true }),
+        Ok(end) => (end.outcome, Output::Restored { bytes: end.bytes, items: end.items, fetched: end.fetched, compared: true, tally: end.tally }),
         Err(error) if error.is_damage() => (failed(step, &error, error.hint()).0, Output::Damaged),
         Err(error) => failed(step, &error, error.hint()),
     }

@@ -1,6 +1,10 @@
 //! An opened repository: one location's store, and the trust under the root that the configuration pins.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use crate::{
     config::{Config, PRIMARY},
@@ -129,6 +133,19 @@ impl Repo {
     /// The lineages that this site writes, one per policy.
     pub fn written(&self) -> Vec<Lineage> {
         self.config.policies.keys().filter_map(|policy| self.config.lineage(policy)).collect()
+    }
+
+    /// Every lineage that has a record at this location, of this site or another, and those that this site writes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn all_lineages(&self) -> Result<BTreeSet<Lineage>, StoreError> {
+        let mut found: BTreeSet<Lineage> = self.lineages().into_iter().collect();
+        for place in self.store.folders("").await?.iter().filter(|name| name.contains('@')) {
+            let generations = self.store.folders(&format!("{place}/")).await?;
+            found.extend(generations.iter().filter_map(|generation| format!("{place}/{generation}").parse().ok()));
+        }
+        Ok(found)
     }
 
     /// Reads a record, and compares it with what was seen here before.

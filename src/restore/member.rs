@@ -1,7 +1,7 @@
 //! Restores one member: its components into a directory, or into the system that a source describes, and compares them with what was saved; or compares alone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -43,7 +43,7 @@ pub enum To {
 /// What earlier processes of the same restore have done, and where this one tells what it has.
 #[derive(Debug)]
 pub struct Earlier {
-    /// The same for every process of this restore.
+    /// The run and its step, as `RUN/STEP`: the same for every process of this restore, and for no other.
     pub run: String,
     /// Whether an earlier one was let into the target: what is there is ours.
     pub resumed: bool,
@@ -79,6 +79,8 @@ pub struct RestoreEnd {
     pub compared: bool,
     /// What a person may want to know.
     pub notes: Vec<Problem>,
+    /// How many objects became what, where the source says it.
+    pub tally: BTreeMap<String, u64>,
 }
 
 /// Restores a member and compares it with the manifest.
@@ -245,7 +247,15 @@ async fn restore_into(
 
 impl RestoreEnd {
     pub(super) fn nothing() -> RestoreEnd {
-        RestoreEnd { outcome: Outcome::Succeeded, bytes: ByteCount(0), items: 0, fetched: ByteCount(0), compared: true, notes: Vec::new() }
+        RestoreEnd {
+            outcome: Outcome::Succeeded,
+            bytes: ByteCount(0),
+            items: 0,
+            fetched: ByteCount(0),
+            compared: true,
+            notes: Vec::new(),
+            tally: BTreeMap::new(),
+        }
     }
 
     fn add(&mut self, other: RestoreEnd) {

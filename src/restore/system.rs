@@ -58,6 +58,7 @@ pub(super) async fn restore_system(
         row_key,
         run: earlier.run.clone(),
     };
+    restoring.learn(member).await?;
     let target = restoring.target.clone();
     restoring.call(move |source, ctx| source.begin(&loading, &target, ctx)).await?;
     earlier.tell(Report::Admitted).await?;
@@ -93,6 +94,7 @@ pub(super) async fn restore_system(
         items: chosen.iter().map(|(_, component)| component.rows.map_or(1, |rows| rows.rows)).sum(),
         compared,
         notes,
+        tally: restoring.source.tally(),
         ..RestoreEnd::nothing()
     })
 }
@@ -113,7 +115,9 @@ pub async fn objections(
     }
     let lanes = source.lanes().clamp(1, LANES_MAX);
     let restoring = Restoring { point, source, target, lanes, ctx };
-    let chosen = restoring.chosen(point.member(member)?)?;
+    let member = point.member(member)?;
+    let chosen = restoring.chosen(member)?;
+    restoring.learn(member).await?;
     let looks = chosen.iter().map(|(_, sealed)| {
         let (component, target) = (sealed.component(), restoring.target.clone());
         restoring.reread(sealed, move |source, saved, _| source.objections(&component, saved, &target))
@@ -132,6 +136,15 @@ impl Restoring<'_> {
             true => Err(RestoreError::Absent { what: "object", name: self.target.select.join(", ") }),
             false => Ok(chosen),
         }
+    }
+
+    /// Lets the source learn from the components that it wants for that.
+    async fn learn(&self, member: &SealedMember) -> Result<(), RestoreError> {
+        for sealed in member.components.iter().filter(|sealed| self.source.learns_from(&sealed.component())) {
+            let component = sealed.component();
+            self.reread(sealed, move |source, saved, _| source.learn(&component, saved).map(|()| Vec::new())).await?;
+        }
+        Ok(())
     }
 
     /// Calls the source on a thread that may block.

@@ -117,7 +117,7 @@ pub struct Loading {
     pub resumed: bool,
     /// As when the point was made.
     pub row_key: RowKey,
-    /// The same for every process of this restore, and for no other: marks what belongs to it.
+    /// The same for every process of this restore, and for no other, not even another step of its run: marks what belongs to it. `RUN/STEP`.
     pub run: String,
 }
 
@@ -240,6 +240,19 @@ pub trait Source: Send + Sync + Debug {
         true
     }
 
+    /// Whether [`Source::learn`] wants a component, before anything of its member is judged or written.
+    fn learns_from(&self, _component: &Component) -> bool {
+        false
+    }
+
+    /// Takes note of what a component, as it was saved, says of the system that it came from.
+    ///
+    /// # Errors
+    /// When `saved` cannot be read.
+    fn learn(&self, _component: &Component, _saved: &mut (dyn Read + Send)) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// Whether [`Source::objections`] may find something.
     fn foresees(&self) -> bool {
         false
@@ -283,6 +296,11 @@ pub trait Source: Send + Sync + Debug {
     /// Whether [`Source::differences`] alone says how what was restored compares: for what a restore changes on purpose.
     fn compares_alone(&self) -> bool {
         false
+    }
+
+    /// How many objects became what in a restore that was compared, in the source's own words; for the report.
+    fn tally(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
     }
 
     /// Finds what differs between a component as it was saved, read from `saved`, and as the target holds it: one problem per row, with its

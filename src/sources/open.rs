@@ -40,7 +40,6 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
 /// What a person who restores wants to know of where the data came from; for the vault only.
 pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
     let words = |argv: &[String]| serde_json::to_string(argv).expect("words are plain data");
-    let of_the_pod = || "of the pod".to_owned();
     let pairs = match config {
         SourceConfig::Files(files) => vec![("path", files.path.display().to_string()), ("exclude", words(&files.exclude))],
         SourceConfig::Command(command) => vec![("dump", words(&command.dump)), ("load", words(&command.load))],
@@ -54,16 +53,10 @@ pub fn describe(config: &SourceConfig) -> BTreeMap<String, String> {
         ],
         SourceConfig::Images(images) => vec![("references", images.references.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))],
         SourceConfig::Cassandra(cassandra) => vec![("contact_points", words(&cassandra.contact_points)), ("port", cassandra.port.to_string())],
-        SourceConfig::Kubernetes(kubernetes) => vec![
-            ("kubeconfig", kubernetes.kubeconfig.as_ref().map_or_else(of_the_pod, |file| file.display().to_string())),
-            ("context", kubernetes.context.clone().unwrap_or_default()),
-        ],
-        SourceConfig::Volumes(volumes) => vec![
-            ("kubeconfig", volumes.kubeconfig.as_ref().map_or_else(of_the_pod, |file| file.display().to_string())),
-            ("context", volumes.context.clone().unwrap_or_default()),
-            ("claims", words(&volumes.claims)),
-            ("exclude", words(&volumes.exclude)),
-        ],
+        SourceConfig::Kubernetes(kubernetes) => kubernetes.access.describe(),
+        SourceConfig::Volumes(volumes) => {
+            [volumes.access.describe(), vec![("claims", words(&volumes.claims)), ("exclude", words(&volumes.exclude))]].concat()
+        }
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -84,6 +84,8 @@ pub(super) struct Member {
     pub reasons: Vec<Problem>,
     pub bytes: Option<u64>,
     pub items: Option<u64>,
+    /// How many objects became what, and how many images were verified, where the source counts that.
+    pub tally: BTreeMap<String, u64>,
     pub consistent_from: Option<Timestamp>,
     /// From there to the event, or else to the declaration: what was lost.
     pub rpo_seconds: Option<Seconds>,
@@ -327,9 +329,9 @@ fn members(state: &RunState, manifest: Option<&Point>, green: &BTreeMap<&StepId,
             Some(StepState::Ended(outcome, output)) => (Some(outcome.clone()), Some(output)),
             _ => (None, None),
         };
-        let (bytes, items, compared) = match output {
-            Some(Output::Restored { bytes, items, compared, .. }) => (Some(bytes.0), Some(*items), *compared),
-            _ => (None, None, false),
+        let (bytes, items, compared, tally) = match output {
+            Some(Output::Restored { bytes, items, compared, tally, .. }) => (Some(bytes.0), Some(*items), *compared, tally.clone()),
+            _ => (None, None, false, BTreeMap::new()),
         };
         let consistent_from = saved.map(|member| member.consistent_from);
         let good = outcome.as_ref().is_some_and(Outcome::is_success);
@@ -341,6 +343,7 @@ fn members(state: &RunState, manifest: Option<&Point>, green: &BTreeMap<&StepId,
             outcome,
             bytes,
             items,
+            tally,
             rpo_seconds: consistent_from.map(|from| Seconds::between(from, frame.event.unwrap_or(frame.declared))),
             consistent_from,
             rto_seconds: green.get(&step.id).filter(|_| good).map(|at| Seconds::between(frame.declared, *at)),

@@ -24,7 +24,7 @@ pub(super) fn page(facts: &Facts) -> String {
     let event = facts.clocks.event.map_or(String::new(), |event| format!(" The event was at {}.", time(event)));
     let open = if facts.ended.is_none() { " The run is not at its end." } else { "" };
     let lead = format!("Run <code>{}</code> at site {}{point}, declared {declared}.{event}{open}", facts.run, escape(facts.site.as_str()));
-    let bodies = [tiles(facts), chart(facts), clocks(facts), problems(facts), members(facts), steps(facts), orders(facts)].concat();
+    let bodies = [tiles(facts), chart(facts), clocks(facts), problems(facts), members(facts), objects(facts), steps(facts), orders(facts)].concat();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n{HEAD}<title>Recovery {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
          <p class=\"brand\">Hourglass recovery report</p>\n<h1>{headline}</h1>\n<p class=\"lead\">{lead}</p>\n</header>\n<main>\n{bodies}</main>\n\
@@ -123,6 +123,15 @@ fn members(facts: &Facts) -> String {
     let rows: Vec<_> = facts.members.iter().map(row).collect();
     let heads = ["Member", "Items", "Content", "There after", "Lost", "Consistent from", "Compared"];
     if rows.is_empty() { String::new() } else { format!("<section>\n<h2>Members</h2>\n{}</section>\n", table(&heads, 1..5, &rows)) }
+}
+
+/// What became of objects and images, and how many of each.
+fn objects(facts: &Facts) -> String {
+    let counted = facts.members.iter().flat_map(|member| member.tally.iter().map(move |(what, count)| (member, what, count)));
+    let rows: Vec<_> =
+        counted.map(|(member, what, count)| vec![member.step.to_string(), member.name.to_string(), what.clone(), count.to_string()]).collect();
+    let heads = ["Step", "Member", "What became of them", "How many"];
+    if rows.is_empty() { String::new() } else { format!("<section>\n<h2>Objects and images</h2>\n{}</section>\n", table(&heads, 3..4, &rows)) }
 }
 
 fn steps(facts: &Facts) -> String {

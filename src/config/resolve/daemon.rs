@@ -1,13 +1,16 @@
 //! What the daemon needs, checked.
 
 use super::Resolver;
-use crate::config::{Blackout, DaemonConfig, file::FileDaemon};
+use crate::{
+    config::{Blackout, DaemonConfig, LeaseConfig, LeaseKind, file::FileDaemon, lease::FileLease},
+    model::SiteName,
+};
 
 /// What an address that others can reach needs.
 const NO_TOKEN: &str = "everything but health asks for a token: name its file, or listen on a loopback address";
 
 impl Resolver<'_> {
-    pub(super) fn daemon(&mut self, written: FileDaemon) -> DaemonConfig {
+    pub(super) fn daemon(&mut self, written: FileDaemon, site: Option<&SiteName>) -> DaemonConfig {
         let listen = written.listen.and_then(|text| match text.parse::<std::net::SocketAddr>() {
             Ok(address) => Some(address),
             Err(_) => {
@@ -26,7 +29,27 @@ impl Resolver<'_> {
             }
             ok
         });
-        DaemonConfig { listen, token_file, runs_at_once: written.runs_at_once.unwrap_or(2), identity }
+        let lease = self.lease(written.lease.unwrap_or_default(), site);
+        DaemonConfig { listen, token_file, runs_at_once: written.runs_at_once.unwrap_or(2), identity, lease }
+    }
+
+    fn lease(&mut self, written: FileLease, site: Option<&SiteName>) -> LeaseConfig {
+        let FileLease { kind, namespace, name, kubeconfig, context } = written;
+        for (key, value) in [("namespace", &namespace), ("name", &name)] {
+            let fits = |text: &String| {
+                let ok = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+                (1..=63).contains(&text.len()) && text.bytes().all(ok) && !text.starts_with('-') && !text.ends_with('-')
+            };
+            if value.as_ref().is_some_and(|text| !fits(text)) {
+                self.say(&format!("daemon.lease.{key}"), "use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends");
+            }
+        }
+        let is_of_kubernetes = [&namespace, &name, &kubeconfig, &context].into_iter().any(Option::is_some);
+        if kind == Some(LeaseKind::Control) && is_of_kubernetes {
+            self.say("daemon.lease", "a lease in the control store has only its kind");
+        }
+        let name = name.unwrap_or_else(|| format!("hourglass-{}", site.map_or("", SiteName::as_str)));
+        LeaseConfig { kind, namespace, name, kubeconfig: kubeconfig.map(|path| self.path(path)), context }
     }
 
     pub(super) fn time_zone(&mut self, path: &str, written: Option<String>) -> jiff::tz::TimeZone {

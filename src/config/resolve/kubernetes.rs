@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::Resolver;
 use crate::{
     config::{
-        SourceConfig,
+        ClusterAccess, SourceConfig,
         kubernetes::{FileKubernetes, FileKubernetesRestore, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule},
     },
     model::MemberName,
@@ -17,9 +17,6 @@ const ZONE_LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.b
 impl Resolver<'_> {
     /// Resolves what stands at `path`.
     pub(super) fn kubernetes(&mut self, path: &str, written: FileKubernetes) -> KubernetesConfig {
-        if written.kubeconfig.is_none() && written.context.is_some() {
-            self.say(&format!("{path}.context"), "it belongs to a kubeconfig, and there is none");
-        }
         let restore = self.kubernetes_restore(&format!("{path}.restore"), written.restore.unwrap_or_default());
         let no_data = written.no_data.iter().map(|pattern| ("no_data", pattern));
         for (key, pattern) in written.data.keys().map(|pattern| ("data", pattern)).chain(no_data) {
@@ -29,8 +26,7 @@ impl Resolver<'_> {
             self.pattern(&format!("{path}.exclude"), pattern, 3);
         }
         KubernetesConfig {
-            kubeconfig: written.kubeconfig.map(|file| self.path(file)),
-            context: written.context,
+            access: self.access(path, written.kubeconfig, written.context),
             namespaces: written.namespaces,
             exclude: written.exclude,
             optional_groups: written.optional_groups.unwrap_or_else(|| vec!["metrics.k8s.io".to_owned(), "*.metrics.k8s.io".to_owned()]),
@@ -38,6 +34,14 @@ impl Resolver<'_> {
             no_data: written.no_data,
             restore,
         }
+    }
+
+    /// How a cluster is reached, of which the keys stand at `path`.
+    pub(super) fn access(&mut self, path: &str, kubeconfig: Option<String>, context: Option<String>) -> ClusterAccess {
+        if kubeconfig.is_none() && context.is_some() {
+            self.say(&format!("{path}.context"), "it belongs to a kubeconfig, and there is none");
+        }
+        ClusterAccess { kubeconfig: kubeconfig.map(|file| self.path(file)), context }
     }
 
     fn kubernetes_restore(&mut self, path: &str, written: FileKubernetesRestore) -> KubernetesRestore {

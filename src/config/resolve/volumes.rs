@@ -14,15 +14,11 @@ use crate::{
 impl Resolver<'_> {
     /// Resolves what stands at `path`.
     pub(super) fn volumes(&mut self, path: &str, written: FileVolumes, site: &SiteConfig) -> VolumesConfig {
-        if written.kubeconfig.is_none() && written.context.is_some() {
-            self.say(&format!("{path}.context"), "it belongs to a kubeconfig, and there is none");
-        }
         for pattern in &written.claims {
             self.pattern(&format!("{path}.claims"), pattern, 2);
         }
         VolumesConfig {
-            kubeconfig: written.kubeconfig.map(|file| self.path(file)),
-            context: written.context,
+            access: self.access(path, written.kubeconfig, written.context),
             claims: written.claims,
             exclude: written.exclude,
             worker: self.worker(&format!("{path}.worker"), written.worker),
@@ -53,13 +49,12 @@ impl Resolver<'_> {
         for (name, source) in &*sources {
             if let SourceConfig::Volumes(volumes) = source {
                 let patterns = volumes.claims.iter().map(|pattern| (pattern.clone(), name.to_string()));
-                holders.push(((volumes.kubeconfig.clone(), volumes.context.clone()), patterns.collect::<Vec<_>>()));
+                holders.push((volumes.access.clone(), patterns.collect::<Vec<_>>()));
             }
         }
         for source in sources.values_mut() {
             let SourceConfig::Kubernetes(cluster) = source else { continue };
-            let here = (cluster.kubeconfig.clone(), cluster.context.clone());
-            for (pattern, holder) in holders.iter().filter(|(of, _)| *of == here).flat_map(|(_, patterns)| patterns) {
+            for (pattern, holder) in holders.iter().filter(|(of, _)| *of == cluster.access).flat_map(|(_, patterns)| patterns) {
                 cluster.data.entry(pattern.clone()).or_insert_with(|| holder.clone());
             }
         }

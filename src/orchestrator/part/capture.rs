@@ -9,35 +9,18 @@ use super::{
     send::{Mounted, NoEnd, Sender},
 };
 use crate::{
-    backup::{
-        BackupError,
-        captured::MemberCapture,
-        job::BackupJob,
-        steps::{CaptureEnd, conclude},
-    },
+    backup::{BackupError, captured::MemberCapture, job::BackupJob},
     config::VolumesConfig,
     model::{Context, EpochId, MemberName, Problem, Progress, StepId},
     orchestrator::execute::Run,
     sources::{Component, volumes::unfit},
 };
 
-/// Captures a member. Failure is noted for the manifest: the other members go on.
+/// Captures a member.
 ///
 /// # Errors
 /// When nothing of it could be captured, or the run is stopped.
 pub async fn capture_by_workers(
-    run: &Arc<Run>,
-    job: &BackupJob,
-    name: &MemberName,
-    epoch: &EpochId,
-    config: &VolumesConfig,
-    step: &StepId,
-    ctx: &Context,
-) -> Result<CaptureEnd, BackupError> {
-    conclude(job, name, try_capture(run, job, name, epoch, config, step, ctx).await)
-}
-
-async fn try_capture(
     run: &Arc<Run>,
     job: &BackupJob,
     name: &MemberName,

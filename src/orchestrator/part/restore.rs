@@ -185,7 +185,7 @@ fn together(step: &StepId, targets: &[Target<'_>], ends: Vec<Result<PartEnd, NoE
     };
     match damaged {
         true => (outcome, Output::Damaged),
-        false if failed.is_empty() => (outcome, Output::Restored { bytes, items, fetched, compared: true }),
+        false if failed.is_empty() => (outcome, Output::Restored { bytes, items, fetched, compared: true, tally: BTreeMap::new() }),
         false => (outcome, Output::Nothing),
     }
 }

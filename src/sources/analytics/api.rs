@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     config::{AnalyticsConfig, Login},
+    model::Cancel,
     sources::{SourceError, SourceErrorKind},
 };
 
@@ -33,6 +34,8 @@ pub struct Api {
     client: Client,
     base: Url,
     handle: Handle,
+    /// Asked before each request that changes something.
+    cancel: Cancel,
 }
 
 /// An answer that says no.
@@ -61,7 +64,13 @@ impl Api {
             headers.insert(AUTHORIZATION, authorization(login)?);
         }
         let client = builder.default_headers(headers).build().map_err(unusable)?;
-        Ok(Api { client, base: config.url.clone(), handle: Handle::current() })
+        Ok(Api { client, base: config.url.clone(), handle: Handle::current(), cancel: Cancel::default() })
+    }
+
+    /// The same, which changes nothing any more once this says stop: a process that was frozen asks when it wakes, because somebody else may have its run.
+    #[must_use]
+    pub fn within(self, cancel: Cancel) -> Api {
+        Api { cancel, ..self }
     }
 
     /// What is at a path; tried again when the cluster is busy.
@@ -123,6 +132,9 @@ impl Api {
         url.path_segments_mut().expect("the configuration takes http and https only").pop_if_empty().extend(path);
         url.set_query(Some(query).filter(|query| !query.is_empty()));
         let doing = format!("{method} {url}");
+        if *method != Method::GET && self.cancel.is_stopped() {
+            return Err(SourceError::Cancelled { program: doing });
+        }
         let mut request = self.client.request(method.clone(), url);
         if let Some(body) = body {
             request = request.body(body.to_string());

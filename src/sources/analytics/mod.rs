@@ -170,9 +170,9 @@ impl Source for AnalyticsSource {
         Ok(end)
     }
 
-    fn begin(&self, loading: &Loading, target: &SystemTarget, _ctx: &Context) -> Result<(), SourceError> {
+    fn begin(&self, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<(), SourceError> {
         locked(&self.notes).clear();
-        *locked(&self.restore) = Some(Arc::new(Restore::begin(&self.config, loading, target)?));
+        *locked(&self.restore) = Some(Arc::new(Restore::begin(&self.config, loading, target, ctx)?));
         Ok(())
     }
 

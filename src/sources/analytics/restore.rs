@@ -46,8 +46,8 @@ impl Restore {
     ///
     /// # Errors
     /// When the snapshot is not there or not whole, the cluster is too old or too new for an index, or something is in the way.
-    pub fn begin(config: &AnalyticsConfig, loading: &Loading, target: &SystemTarget) -> Result<Restore, SourceError> {
-        let api = Api::new(config)?;
+    pub fn begin(config: &AnalyticsConfig, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<Restore, SourceError> {
+        let api = Api::new(config)?.within(ctx.cancel.clone());
         let server = api.get(&[], "")?;
         let version = Version::of_server(&server)?;
         let about = |key: &str| loading.components.iter().find_map(|component| component.about.get(key)).cloned().unwrap_or_default();

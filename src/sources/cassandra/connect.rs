@@ -193,6 +193,7 @@ impl Cluster {
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         for tries in 1.. {
+            self.go_on()?;
             let error = tokio::select! {
                 result = attempt(tries - 1) => match result {
                     Ok(value) => return Ok(value),
@@ -212,6 +213,11 @@ impl Cluster {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         unreachable!("the last try returns")
+    }
+
+    /// Whether anything more may be sent: a process that was frozen asks when it wakes, because somebody else may have its run.
+    pub(super) fn go_on(&self) -> Result<(), CassandraError> {
+        if self.cancel.is_stopped() { Err(CassandraError::Cancelled) } else { Ok(()) }
     }
 
     /// Runs a statement that returns nothing of interest.

@@ -131,6 +131,7 @@ impl Counters {
                 }
             }
             values.extend(&goal.key);
+            cluster.go_on()?;
             match cluster.session.execute_unpaged(&pair.add, &values).await {
                 Ok(_) => return Ok(()),
                 Err(error) => tracing::debug!(%error, "a counter may or may not have been written"),

@@ -48,6 +48,8 @@ pub struct ImagesSource {
     config: ImagesConfig,
     prepared: Mutex<Option<Prepared>>,
     target: Mutex<Option<TargetRegistry>>,
+    /// How many images were verified.
+    tally: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +79,7 @@ fn size(component: &Component) -> Option<u64> {
 impl ImagesSource {
     /// The images that a configuration names. Nothing is read yet.
     pub fn new(config: ImagesConfig) -> ImagesSource {
-        ImagesSource { config, prepared: Mutex::default(), target: Mutex::default() }
+        ImagesSource { config, prepared: Mutex::default(), target: Mutex::default(), tally: Mutex::default() }
     }
 
     fn prepared(&self) -> Result<Prepared, SourceError> {
@@ -303,7 +305,18 @@ impl Source for ImagesSource {
     }
 
     fn read_back(&self, component: &Component, _ctx: &Context) -> Result<Option<RowDigest>, SourceError> {
-        Ok(self.missing(component)?.map(|missing| if missing.is_empty() { one() } else { RowDigest { rows: 0, ..one() } }))
+        let Some(missing) = self.missing(component)? else { return Ok(None) };
+        // What has a tag, or is one of a mirror, is an image that somebody asks for.
+        let images = words(component, "references")?.len().max(usize::from(component.about.contains_key("reference")));
+        if images > 0 {
+            let what = if missing.is_empty() { "images verified by their digests" } else { "images not whole, or others" };
+            *locked(&self.tally).entry(what.to_owned()).or_default() += images as u64;
+        }
+        Ok(Some(if missing.is_empty() { one() } else { RowDigest { rows: 0, ..one() } }))
+    }
+
+    fn tally(&self) -> BTreeMap<String, u64> {
+        locked(&self.tally).clone()
     }
 
     fn differences(&self, component: &Component, _saved: &mut (dyn io::Read + Send), _ctx: &Context) -> Result<Vec<Problem>, SourceError> {

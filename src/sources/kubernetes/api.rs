@@ -2,11 +2,11 @@
 
 use std::{
     error::Error,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{
     Method, Request, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
@@ -21,7 +21,11 @@ use serde_json::{Value, value::RawValue};
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 use url::form_urlencoded::Serializer;
 
-use crate::sources::{SourceError, SourceErrorKind};
+use crate::{
+    config::ClusterAccess,
+    model::Cancel,
+    sources::{SourceError, SourceErrorKind},
+};
 
 /// Objects of one page of a list that is read whole.
 const WHOLE_PAGE: &str = "500";
@@ -40,9 +44,11 @@ const AT_ONCE: usize = 32;
 /// Largest answer that is read.
 pub const ANSWER_MAX: usize = 16 << 20;
 /// What stands for JSON.
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// What stands for names, labels, annotations and owners alone, in a list.
 pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// The same of one object.
+pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// A cluster.
 #[derive(Clone)]
@@ -51,6 +57,8 @@ pub struct Api {
     handle: Handle,
     /// Each request holds one of its permits.
     at_once: Arc<Semaphore>,
+    /// Asked before each request that changes something.
+    cancel: Cancel,
     /// Where it answers.
     pub server: String,
 }
@@ -71,7 +79,7 @@ pub struct Ask {
     /// Wanted form of the answer; JSON when absent.
     pub accept: Option<&'static str>,
     /// What is sent, and in which form.
-    pub body: Option<(&'static str, Value)>,
+    pub body: Option<(&'static str, Bytes)>,
 }
 
 impl Ask {
@@ -85,6 +93,13 @@ impl Ask {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Ask {
         self.query.push((name, value.into()));
         self
+    }
+
+    /// With something to send, in this form.
+    #[must_use]
+    pub fn sending(self, form: &'static str, what: &Value) -> Ask {
+        let text = serde_json::to_vec(what).expect("JSON has a text");
+        Ask { body: Some((form, text.into())), ..self }
     }
 
     fn uri(&self) -> String {
@@ -109,6 +124,15 @@ pub struct Refused {
     pub resume: Option<String>,
 }
 
+/// Where the cluster of a kubeconfig answers; `None` when that cannot be read, or a pod reaches its own cluster in the way that all pods do.
+pub fn server_of(access: &ClusterAccess) -> Option<String> {
+    let read = Kubeconfig::read_from(access.kubeconfig.as_ref()?).ok()?;
+    let current = access.context.as_ref().or(read.current_context.as_ref())?;
+    let context = read.contexts.iter().find(|named| named.name == *current)?.context.as_ref()?;
+    let server = read.clusters.iter().find(|named| named.name == context.cluster)?.cluster.as_ref()?.server.as_ref()?;
+    Some(server.parse::<http::Uri>().ok()?.to_string())
+}
+
 /// What came of one attempt.
 enum Attempt {
     Answer(Vec<u8>),
@@ -127,17 +151,17 @@ impl Api {
     ///
     /// # Errors
     /// When the credentials cannot be read or used.
-    pub fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Api, SourceError> {
+    pub fn connect(access: &ClusterAccess) -> Result<Api, SourceError> {
         let handle = Handle::current();
         let unusable = |what: String, source: Box<dyn Error + Send + Sync>| SourceError::Database {
             doing: format!("use the credentials of {what}"),
             kind: SourceErrorKind::Usage,
             source,
         };
-        let mut kube = match kubeconfig {
+        let mut kube = match &access.kubeconfig {
             Some(file) => {
                 let shown = file.display().to_string();
-                let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+                let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
                 let read = Kubeconfig::read_from(file).map_err(|error| unusable(shown.clone(), error.into()))?;
                 handle.block_on(Config::from_custom_kubeconfig(read, &options)).map_err(|error| unusable(shown, error.into()))?
             }
@@ -148,7 +172,14 @@ impl Api {
         let server = kube.cluster_url.to_string();
         let _entered = handle.enter();
         let client = Client::try_from(kube).map_err(|error| unusable(server.clone(), error.into()))?;
-        Ok(Api { client, handle, at_once: Arc::new(Semaphore::new(AT_ONCE)), server })
+        Ok(Api { client, handle, at_once: Arc::new(Semaphore::new(AT_ONCE)), cancel: Cancel::default(), server })
+    }
+
+    /// The same, which changes nothing any more once this says stop. A process that was frozen and whose run was taken over meanwhile asks it when it
+    /// wakes, before what it had begun to send.
+    #[must_use]
+    pub fn within(self, cancel: Cancel) -> Api {
+        Api { cancel, ..self }
     }
 
     /// Runs something on the runtime, and waits for it: for threads that may block.
@@ -248,10 +279,10 @@ impl Api {
         let _permit = self.at_once.acquire().await.expect("it is never closed");
         let doing = format!("{method} {} at {}", ask.path, self.server);
         let mut request = Request::builder().method(method).uri(ask.uri()).header(ACCEPT, ask.accept.unwrap_or(JSON));
-        let mut body = Vec::new();
-        if let Some((kind, value)) = &ask.body {
-            request = request.header(CONTENT_TYPE, *kind);
-            body = serde_json::to_vec(value).expect("JSON has a text");
+        let mut body = Bytes::new();
+        if let Some((form, text)) = &ask.body {
+            request = request.header(CONTENT_TYPE, *form);
+            body = text.clone();
         }
         let request = match request.body(Body::from(body)) {
             Ok(request) => request,
@@ -262,6 +293,10 @@ impl Api {
             wait: None,
             is_away: true,
         };
+        // The last thing before it is sent.
+        if method != Method::GET && self.cancel.is_stopped() {
+            return Attempt::Failed(SourceError::Cancelled { program: doing });
+        }
         match timeout(REQUEST, self.exchange(request)).await {
             Err(_) => away(format!("no answer in {} s", REQUEST.as_secs()).into(), SourceErrorKind::TimedOut),
             Ok(Err(Exchange::TooLarge)) => Attempt::Failed(SourceError::Unfit {

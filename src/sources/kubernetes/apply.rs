@@ -150,7 +150,7 @@ impl Batch {
         }
     }
 
-    async fn apply(&self, target: &Resource, apply: Apply) -> Result<(), SourceError> {
+    async fn apply(&self, target: &Resource, mut apply: Apply) -> Result<(), SourceError> {
         let restore = &self.restore;
         let subject = format!("{} {}", target.name(), apply.path);
         let activates = restore.planner.activity == Activity::Activate;
@@ -158,7 +158,7 @@ impl Batch {
             (Some(there), _) if activates && there.is_quiet => Way::Replace,
             // Nothing was done to it that has to be undone.
             (_, _) if activates && can_be_quiet(&self.of) => return Ok(()),
-            // An earlier process of this restore did it, and `present` took note.
+            // An earlier process of this restore did it, and `present` took note; or another step, which looks after it.
             (Some(there), _) if there.is_ours => return Ok(()),
             (None, _) => Way::Make,
             // Every namespace has it; what it is given is added.
@@ -173,7 +173,7 @@ impl Batch {
                 return Ok(());
             }
         };
-        let Err(error) = write(restore, target, &apply, way).await else {
+        let Err(error) = write(restore, target, &mut apply, way).await else {
             restore.applied(target, &apply.path, apply.owners);
             return Ok(());
         };

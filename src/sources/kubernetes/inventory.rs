@@ -1,14 +1,16 @@
-//! What a person needs to know to rebuild a cluster and what is no object to apply: gaps, pools of nodes, volumes, releases, images.
+//! What a person needs to know to rebuild a cluster and what is no object to apply: gaps, pools of nodes, volumes, releases, images; and what a restore
+//! elsewhere has to look for: texts that mean something of this cluster alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    api::{Api, METADATA_LIST},
+    api::{Api, Ask, METADATA_LIST},
     discovery::{Discovered, Resource, list, text},
     listing::Pages,
-    object::path_of,
+    object::{WORKER, path_of},
+    residue::{self, REGISTRIES, RESIDUE, is_telling},
     select::{fits_any, fits_path},
 };
 use crate::{config::KubernetesConfig, model::Problem, sources::SourceError};
@@ -41,7 +43,8 @@ pub struct Inventory {
 
 /// Kinds that the inventory reads, besides those that are captured.
 pub fn kinds(discovered: &Discovered) -> Vec<Resource> {
-    ["Node", "Pod", "PersistentVolume", "PersistentVolumeClaim"].iter().filter_map(|kind| discovered.find("", kind).cloned()).collect()
+    let all = [("", "Node"), ("", "Pod"), ("", "PersistentVolume"), ("", "PersistentVolumeClaim"), ("", "Service"), ("networking.k8s.io", "Ingress")];
+    all.iter().filter_map(|(group, kind)| discovered.find(group, kind).cloned()).collect()
 }
 
 /// Looks at everything.
@@ -64,7 +67,7 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
     }
     if let Some(pods) = pods {
         each(api, Pages::new(pods, None), |pod| {
-            if inside(&pod) {
+            if inside(&pod) && pod["metadata"]["labels"][WORKER].is_null() {
                 found.pod(&pod);
             }
         })
@@ -72,10 +75,15 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
     }
     let mut by_claim = BTreeMap::new();
     if let Some(volumes) = volumes {
-        each(api, Pages::new(volumes, None), |volume| drop(by_claim.insert(path_of(&json!({"metadata": volume["spec"]["claimRef"]})), volume)))
-            .await?;
+        each(api, Pages::new(volumes, None), |volume| {
+            let handles = ["/csi/volumeHandle", "/awsElasticBlockStore/volumeID", "/azureDisk/diskURI", "/gcePersistentDisk/pdName"];
+            handles.iter().filter_map(|handle| volume["spec"].pointer(handle)).for_each(|handle| found.trace("volumes", handle));
+            by_claim.insert(path_of(&json!({"metadata": volume["spec"]["claimRef"]})), volume);
+        })
+        .await?;
     }
     let snapshots = snapshots(api, discovered).await?;
+    snapshots.values().flat_map(|of_claim| of_claim.values()).for_each(|handle| found.trace("volumes", handle));
     if let Some(claims) = claims {
         each(api, Pages::new(claims, None), |claim| {
             if inside(&claim) {
@@ -88,7 +96,24 @@ pub async fn inventory(api: &Api, discovered: &Discovered, config: &KubernetesCo
         let Some(resource) = discovered.find("", kind) else { continue };
         each(api, Pages::new(resource, Some(METADATA_LIST)).labelled(label), |object| found.release(storage, &object)).await?;
     }
+    for entrance in [discovered.find("", "Service"), discovered.find("networking.k8s.io", "Ingress")].into_iter().flatten() {
+        each(api, Pages::new(entrance, None), |entrance| {
+            let answers = list(&entrance["status"]["loadBalancer"]["ingress"]).iter();
+            answers.flat_map(|at| [&at["ip"], &at["hostname"]]).for_each(|at| found.trace("addresses", at));
+        })
+        .await?;
+    }
+    found.lines.insert(residue::CLUSTER.to_owned(), identity(api).await?);
     Ok(found)
+}
+
+/// What tells a cluster from all others: the identity of a namespace that each has, and where it answers.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn identity(api: &Api) -> Result<Value, SourceError> {
+    let answer = api.get(&Ask::path("/api/v1/namespaces").with("fieldSelector", "metadata.name=kube-system")).await?;
+    Ok(json!({"uid": answer["items"][0]["metadata"]["uid"], "server": api.server}))
 }
 
 async fn each(api: &Api, mut pages: Pages, mut take: impl FnMut(Value)) -> Result<(), SourceError> {
@@ -123,6 +148,8 @@ impl Inventory {
         let pool = POOLS.iter().find_map(|key| labels.get(*key)).map_or_else(|| "nodes".to_owned(), text);
         let zone = ZONES.iter().find_map(|key| labels.get(*key)).map_or_else(|| "none".to_owned(), text);
         let name = &node["metadata"]["name"];
+        self.trace("nodes", name);
+        list(&node["status"]["addresses"]).iter().for_each(|at| self.trace("addresses", &at["address"]));
         let mut common = labels;
         common.retain(|key, value| value != name && !key.ends_with("/hostname") && !ZONES.contains(&key.as_str()));
         let (taints, capacity) = (node["spec"]["taints"].clone(), node["status"]["capacity"].clone());
@@ -136,6 +163,14 @@ impl Inventory {
         }
         if let Some(labels) = pool["labels"].as_object_mut() {
             labels.retain(|key, value| common.get(key) == Some(value));
+        }
+    }
+
+    /// Takes note of a text that means something of this cluster and of no other.
+    fn trace(&mut self, kind: &str, text: &Value) {
+        if text.as_str().is_some_and(is_telling) {
+            let known = self.lines.entry(format!("{RESIDUE}{kind}")).or_insert_with(|| json!({"texts": []}));
+            add(&mut known["texts"], Some(text.clone()));
         }
     }
 
@@ -156,6 +191,10 @@ impl Inventory {
             for container in list(&pod["spec"][specs]) {
                 let status = list(&pod["status"][statuses]).iter().find(|status| status["name"] == container["name"]);
                 let id = status.map(|status| text(&status["imageID"])).filter(|id| !id.is_empty());
+                let registry = container["image"].as_str().and_then(|image| image.split_once('/')).map_or("", |(registry, _)| registry);
+                if registry.contains(['.', ':']) {
+                    self.trace(REGISTRIES, &registry.into());
+                }
                 let image = self.lines.entry(format!("images/{}", text(&container["image"]))).or_insert_with(|| json!({"ids": [], "namespaces": []}));
                 add(&mut image["ids"], id.map(Value::from));
                 add(&mut image["namespaces"], Some(namespace.clone()));

@@ -62,8 +62,13 @@ fn path_in(item: &RawValue) -> String {
 impl Pages {
     /// Before the first page; of metadata alone or of whole objects.
     pub fn new(resource: &Resource, accept: Option<&'static str>) -> Pages {
+        Pages::within(None, resource, accept)
+    }
+
+    /// Of one namespace, if one is named.
+    pub fn within(namespace: Option<&str>, resource: &Resource, accept: Option<&'static str>) -> Pages {
         Pages {
-            path: resource.path(None, ""),
+            path: resource.path(namespace, ""),
             accept,
             labels: None,
             limit: PAGE,

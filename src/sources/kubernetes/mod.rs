@@ -1,7 +1,7 @@
 //! The objects of a Kubernetes cluster, through its API. Format: docs/format/source-kubernetes.md.
 //!
 //! Out: `discovery` finds the kinds, `rights` asks whether we may, `listing` reads a kind page by page, `object` says what is stored of an object, and
-//! `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object (`select`, `strip`, `convert`, `transform`),
+//! `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object (`select`, `strip`, `convert`, `transform`, `residue`),
 //! `apply` takes the lines and `write` writes an object, `restore` holds the gates between tiers (`ready`), `readback` reads all of it again and `compare`
 //! says what differs. `api` speaks HTTP.
 
@@ -18,6 +18,7 @@ mod object;
 mod plan;
 mod readback;
 mod ready;
+mod residue;
 mod restore;
 mod rights;
 mod select;
@@ -28,18 +29,18 @@ mod write;
 
 use std::{
     collections::BTreeMap,
-    io::{Cursor, Read},
+    io::{self, BufRead, BufReader, Cursor, Read},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(super) use self::discovery::{list, text};
 use self::{
-    api::Api,
+    api::{Api, server_of},
     discovery::{Discovered, Resource, discover},
     inventory::{INVENTORY, inventory},
     listing::{Filter, Lines},
     object::{is_kept_kind, line},
     plan::Planner,
+    residue::{Learned, NOTHING},
     restore::Restore,
     rights::{Right, check},
     select::means,
@@ -50,6 +51,10 @@ pub use self::{
     fitness::{Answer, fitness},
     object::{Line, canonical},
     select::fits_path,
+};
+pub(super) use self::{
+    discovery::{list, text},
+    object::WORKER,
 };
 use super::{
     Capture, CaptureEnd, Component, Existing, Loading, Opening, RowKey, Shape, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
@@ -73,6 +78,7 @@ pub struct KubernetesSource {
     config: KubernetesConfig,
     session: Mutex<Option<Session>>,
     end: Arc<Mutex<CaptureEnd>>,
+    learned: Mutex<Learned>,
     restore: Mutex<Option<Arc<Restore>>>,
 }
 
@@ -97,7 +103,7 @@ fn not_open(what: &str) -> SourceError {
 impl KubernetesSource {
     /// The cluster that a configuration describes. Nothing is read yet.
     pub fn new(config: KubernetesConfig) -> KubernetesSource {
-        KubernetesSource { config, session: Mutex::default(), end: Arc::default(), restore: Mutex::default() }
+        KubernetesSource { config, session: Mutex::default(), end: Arc::default(), learned: Mutex::default(), restore: Mutex::default() }
     }
 
     fn session(&self) -> Result<Session, SourceError> {
@@ -147,7 +153,7 @@ impl Source for KubernetesSource {
     }
 
     fn prepare(&self, _ctx: &Context) -> Result<(), SourceError> {
-        let api = Api::connect(self.config.kubeconfig.as_deref(), self.config.context.as_deref())?;
+        let api = Api::connect(&self.config.access)?;
         let discovered = api.block(discover(&api))?;
         let captured: Vec<Resource> = discovered.capturable().filter(|kind| is_kept_kind(kind) && !self.is_excluded(kind)).cloned().collect();
         let wanted: Vec<Right> = captured.iter().cloned().chain(inventory::kinds(&discovered)).map(|resource| ("list", resource)).collect();
@@ -195,8 +201,8 @@ impl Source for KubernetesSource {
         Ok(std::mem::take(&mut *locked(&self.end)))
     }
 
-    fn begin(&self, loading: &Loading, target: &SystemTarget, _ctx: &Context) -> Result<(), SourceError> {
-        *locked(&self.restore) = Some(Arc::new(Restore::begin(&self.config, loading, target)?));
+    fn begin(&self, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<(), SourceError> {
+        *locked(&self.restore) = Some(Arc::new(Restore::begin(&self.config, &locked(&self.learned), loading, target, ctx)?));
         Ok(())
     }
 
@@ -205,12 +211,29 @@ impl Source for KubernetesSource {
             && select::Selection::new(&target.select).may_mean(&component.name)
     }
 
+    fn learns_from(&self, component: &Component) -> bool {
+        component.name == INVENTORY
+    }
+
+    fn learn(&self, component: &Component, saved: &mut (dyn Read + Send)) -> Result<(), SourceError> {
+        let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
+        let mut learned = Learned::default();
+        for line in BufReader::new(saved).lines() {
+            learned.take(&serde_json::from_str(&line.map_err(unreadable)?).map_err(|error| unreadable(error.into()))?);
+        }
+        *locked(&self.learned) = learned;
+        Ok(())
+    }
+
     fn foresees(&self) -> bool {
         true
     }
 
     fn objections(&self, component: &Component, saved: &mut (dyn Read + Send), target: &SystemTarget) -> Result<Vec<Problem>, SourceError> {
-        plan::objections(&Planner::new(&self.config, target), component, saved)
+        let learned = locked(&self.learned).clone();
+        // A cluster that is made by an earlier step has no kubeconfig yet, and is another one.
+        let is_home = server_of(&self.config.access).is_some_and(|server| learned.cluster["server"] == *server);
+        plan::objections(&Planner::new(&self.config, target, if is_home { &NOTHING } else { &learned }), component, saved)
     }
 
     fn sink(&self, component: &Component, target: &Target, ctx: &Context) -> Result<Sink, SourceError> {
@@ -224,6 +247,10 @@ impl Source for KubernetesSource {
     fn end(&self, ctx: &Context) -> Result<Vec<Problem>, SourceError> {
         let restore = self.restore()?;
         restore.api.block(restore.end(ctx))
+    }
+
+    fn tally(&self) -> BTreeMap<String, u64> {
+        self.restore().map(|restore| locked(&restore.tally).clone()).unwrap_or_default()
     }
 
     fn compares_alone(&self) -> bool {

@@ -14,6 +14,8 @@ use crate::model::Sha256;
 
 /// The namespace, in paths, of objects that have none.
 pub const CLUSTER: &str = "_cluster";
+/// Label of what belongs to a worker of ours: the run that it works for.
+pub const WORKER: &str = "hourglass/run";
 /// What the server sets in metadata: never part of what an object means.
 const VOLATILE: [&str; 8] =
     ["uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"];
@@ -108,7 +110,9 @@ pub fn dropped(resource: &Resource, object: &Value, kinds: &BTreeSet<String>) ->
         format!("{group}/{}", owner["kind"].as_str().unwrap_or_default())
     });
     let whole = |is: bool, why| is.then_some(why);
-    whole(!metadata["deletionTimestamp"].is_null(), "it is being deleted").or_else(|| match &*resource.name() {
+    let passes =
+        whole(!metadata["deletionTimestamp"].is_null(), "it is being deleted").or_else(|| whole(label(WORKER).is_some(), "a worker of ours has it"));
+    passes.or_else(|| match &*resource.name() {
         "pods" | "replicasets.apps" | "controllerrevisions.apps" | "jobs.batch" | "replicationcontrollers" => {
             let by_node =
                 resource.plural == "pods" && (controller.as_deref() == Some("/Node") || annotation("kubernetes.io/config.mirror").is_some());

@@ -13,6 +13,7 @@ use super::{
     convert::convert,
     discovery::{Resource, list},
     object::Line,
+    residue::{Hit, Learned, Residue},
     select::{Selection, fits_path, means},
     strip::strip,
     transform::Transform,
@@ -58,19 +59,28 @@ pub struct Planner {
     pub namespaces: BTreeMap<String, String>,
     /// What becomes of objects that act by themselves.
     pub activity: Activity,
+    /// Texts of the old site.
+    pub residue: Residue,
     /// All else.
     pub config: KubernetesRestore,
 }
 
 impl Planner {
-    /// From what a configuration and a restore say.
-    pub fn new(config: &KubernetesConfig, target: &SystemTarget) -> Planner {
+    /// From what a configuration, a restore and a point say.
+    pub fn new(config: &KubernetesConfig, target: &SystemTarget, learned: &Learned) -> Planner {
         Planner {
             selection: Selection::new(&target.select),
             namespaces: target.rename.clone(),
             activity: target.activity.clone(),
+            residue: Residue::new(&config.restore, learned),
             config: config.restore.clone(),
         }
+    }
+
+    /// The namespace in the target of all objects in namespaces that may be applied, if there is just one.
+    pub fn namespace(&self) -> Option<&str> {
+        let name = self.selection.namespace()?;
+        Some(self.namespaces.get(name).map_or(name, String::as_str))
     }
 
     /// What becomes of a line of a component, whose kind is `target` in the target, if it has one.
@@ -104,9 +114,10 @@ impl Planner {
         let transform = Transform { namespaces: &self.namespaces, config: &self.config };
         transform.apply(&component, &path, &mut object);
         if !self.config.residue_allowed.iter().any(|pattern| means(pattern, &component, &path))
-            && let Some((field, text)) = residue(&object, &self.config.residue)
+            && let Some(Hit { field, text, of }) = self.residue.find(&object)
         {
-            return Fate::Refuse(problem(&format!("{field} still has {text:?} of the old site")));
+            let of = of.map_or(String::new(), |of| format!(", one of its {of}"));
+            return Fate::Refuse(problem(&format!("{field} still has {text:?} of the old site{of}")));
         }
         let is_quiet = self.quieten(&component, &path, &mut object);
         Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners, is_quiet }))
@@ -173,45 +184,5 @@ fn has_ended(object: &Value) -> bool {
         Some("Pod") => matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")),
         Some("Job") => list(&status["conditions"]).iter().any(|is| is["status"] == "True" && (is["type"] == "Complete" || is["type"] == "Failed")),
         _ => false,
-    }
-}
-
-/// The first field that has one of these texts, which values of Secrets may hide.
-fn residue<'a>(object: &Value, texts: &'a [String]) -> Option<(String, &'a str)> {
-    let secret = object["kind"] == "Secret";
-    find(object, "", &|field, value| {
-        let decoded = (secret && field.starts_with(".data.")).then(|| BASE64_STANDARD.decode(value).ok()).flatten();
-        let decoded = decoded.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        texts.iter().map(String::as_str).find(|text| value.contains(text) || decoded.as_ref().is_some_and(|value| value.contains(text)))
-    })
-}
-
-fn find<'a>(value: &Value, at: &str, hit: &impl Fn(&str, &str) -> Option<&'a str>) -> Option<(String, &'a str)> {
-    match value {
-        Value::String(text) => hit(at, text).map(|found| (at.trim_start_matches('.').to_owned(), found)),
-        Value::Array(values) => values.iter().enumerate().find_map(|(i, value)| find(value, &format!("{at}[{i}]"), hit)),
-        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
-            let at = format!("{at}.{key}");
-            hit(&at, key).map(|found| (at.trim_start_matches('.').to_owned(), found)).or_else(|| find(value, &at, hit))
-        }),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn residue_is_found_in_values_keys_lists_and_decoded_secrets() {
-        let texts = ["eu-west-1".to_owned()];
-        let found = |object: Value| residue(&object, &texts).map(|(field, _)| field);
-        assert_eq!(found(json!({"spec": {"hosts": ["a", "x.eu-west-1.example"]}})).as_deref(), Some("spec.hosts[1]"));
-        assert_eq!(found(json!({"metadata": {"labels": {"eu-west-1": "1"}}})).as_deref(), Some("metadata.labels.eu-west-1"));
-        let data = json!({"region": BASE64_STANDARD.encode("in eu-west-1\n")});
-        assert_eq!(found(json!({"kind": "Secret", "data": data})).as_deref(), Some("data.region"));
-        assert_eq!(found(json!({"spec": "eu-west-2"})), None);
     }
 }

@@ -20,7 +20,7 @@ use super::{
     locked,
     object::{path_of, remove_at},
     plan::{Apply, Fate},
-    restore::{AT_ONCE, RUN, Restore, place},
+    restore::{AT_ONCE, Restore, place},
     strip::strip,
 };
 use crate::{
@@ -41,7 +41,8 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
     let Some(of) = Resource::of(component) else { return Ok(Vec::new()) };
     let target = restore.api.block(restore.target(component))?;
     let (mut saved, mut found) = (BufReader::new(saved), Vec::new());
-    let mut live = target.as_ref().map(|target| Live { restore, target, pages: Pages::new(target, None), items: Vec::new().into_iter(), next: None });
+    let mut live =
+        target.as_ref().map(|target| Live { restore, target, pages: restore.pages(target, None), items: Vec::new().into_iter(), next: None });
     let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
     let (mut text, mut is_read) = (Vec::new(), false);
     while !is_read {
@@ -56,8 +57,11 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
             held += text.len() + 8192;
             match restore.planner.fate(&of, target.as_ref(), serde_json::from_slice(&text).map_err(|error| unreadable(error.into()))?) {
                 Fate::Apply(apply) => drop(expected.insert(apply.path.clone(), *apply)),
-                Fate::Refuse(problem) | Fate::Lose(problem) => found.push(problem),
-                Fate::Skip(_) => {}
+                Fate::Refuse(problem) | Fate::Lose(problem) => {
+                    restore.count(&problem.what);
+                    found.push(problem);
+                }
+                Fate::Skip(note) => note.iter().for_each(|note| restore.count(&note.what)),
             }
         }
         if let Some(live) = &mut live {
@@ -136,9 +140,15 @@ impl Live<'_> {
         let subject = format!("{} {}", self.target.name(), apply.path);
         let lost = locked(&restore.lost).get(&subject).cloned();
         let what = match live {
-            None => Some(lost.unwrap_or_else(|| "is not there".to_owned())),
-            // It was there before, and stays.
-            Some(live) if live["metadata"]["annotations"][RUN] != *restore.run => lost,
+            None => {
+                restore.count("not there");
+                Some(lost.unwrap_or_else(|| "is not there".to_owned()))
+            }
+            // It was there before and stays, or another step has applied it, and compares it.
+            Some(live) if !restore.has_applied(&live) => {
+                restore.count("there already, or applied by another step");
+                lost
+            }
             // What the new cluster has given it is no difference.
             Some(live) => {
                 let mut expected = apply.object;
@@ -146,7 +156,9 @@ impl Live<'_> {
                 if restore.planner.activity == Activity::Activate {
                     remove_at(&mut expected, "/spec", &["replicas"]);
                 }
-                Some(differences(&expected, &strip(live).0).join("; ")).filter(|what| !what.is_empty())
+                let differs = differences(&expected, &strip(live).0).join("; ");
+                restore.count(if differs.is_empty() { "applied and found equal" } else { "applied and found different" });
+                Some(differs).filter(|what| !what.is_empty())
             }
         };
         what.map(|what| Problem { subject, what })

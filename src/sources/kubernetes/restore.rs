@@ -15,13 +15,15 @@ use super::{
     api::{Api, Ask, METADATA_LIST},
     convert::counterpart,
     discovery::{Discovered, Resource, discover, text},
+    inventory::identity,
     listing::Pages,
     locked,
     object::{CLUSTER, path_of},
     plan::Planner,
     ready::{is_awaited, waits_for},
+    residue::{Learned, NOTHING},
     rights::{Right, check},
-    write::REMADE,
+    write::{REMADE, change},
 };
 use crate::{
     config::{Existing, KubernetesConfig},
@@ -29,7 +31,7 @@ use crate::{
     sources::{Component, Loading, Overwrite, SourceError, SourceErrorKind, SystemTarget},
 };
 
-/// Says which restore has applied an object.
+/// Says which restore has applied an object, as `RUN/STEP`.
 pub const RUN: &str = "hourglass/run";
 /// The owners that an object gets at the end, when they have identities.
 pub const OWNERS: &str = "hourglass/owners";
@@ -41,6 +43,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 /// Objects that are not ready and are named; more are counted.
 const NAMED: usize = 5;
+/// Different things that may become of objects; more are counted together.
+const REASONS: usize = 16;
 /// KiB of objects that are held at a time, by all components together.
 pub const HELD: usize = 32 << 10;
 /// Objects asked for at a time.
@@ -55,14 +59,16 @@ pub struct Restore {
     pub planner: Planner,
     /// What becomes of what is there.
     pub existing: Existing,
-    /// The same for every process of this restore.
-    pub run: String,
+    /// On every object that it applies: the run, and the step of it. The same for every process of this restore.
+    pub mark: String,
     /// A permit for each KiB of objects that are held.
     pub held: Arc<Semaphore>,
     /// Objects that the server did not take, and why.
     pub lost: Mutex<BTreeMap<String, String>>,
     /// What a person should know.
     pub notes: Mutex<Vec<Problem>>,
+    /// How many objects became what, and why, as the comparison found it.
+    pub tally: Mutex<BTreeMap<String, u64>>,
     discovered: tokio::sync::Mutex<Arc<Discovered>>,
     /// The tier that was let in last.
     gate: tokio::sync::Mutex<u8>,
@@ -73,7 +79,7 @@ pub struct Restore {
 /// An object that is there.
 #[derive(Debug, Clone, Copy)]
 pub struct Present {
-    /// Whether this restore has applied it.
+    /// Whether this run has applied it, in whichever step.
     pub is_ours: bool,
     /// Whether it waits for being activated.
     pub is_quiet: bool,
@@ -121,8 +127,14 @@ impl Restore {
     ///
     /// # Errors
     /// When the cluster cannot be reached, or a right lacks.
-    pub fn begin(config: &KubernetesConfig, loading: &Loading, target: &SystemTarget) -> Result<Restore, SourceError> {
-        let api = Api::connect(config.kubeconfig.as_deref(), config.context.as_deref())?;
+    pub fn begin(
+        config: &KubernetesConfig,
+        learned: &Learned,
+        loading: &Loading,
+        target: &SystemTarget,
+        ctx: &Context,
+    ) -> Result<Restore, SourceError> {
+        let api = Api::connect(&config.access)?.within(ctx.cancel.clone());
         let discovered = api.block(discover(&api))?;
         let wanted = loading.components.iter().filter_map(Resource::of).filter_map(|of| counterpart(&of, &discovered));
         let existing = if target.overwrite == Overwrite::InPlace { Existing::Replace } else { Existing::Refuse };
@@ -132,14 +144,18 @@ impl Restore {
         if !wanted.is_empty() {
             api.block(check(&api, wanted, "a restore"))?;
         }
+        // In the cluster that it came from nothing of it is residue.
+        let is_home = !learned.texts.is_empty() && api.block(identity(&api))?["uid"] == learned.cluster["uid"];
+        let planner = Planner::new(config, target, if is_home { &NOTHING } else { learned });
         let restore = Restore {
             api,
-            planner: Planner::new(config, target),
+            planner,
             existing,
-            run: loading.run.clone(),
+            mark: loading.run.clone(),
             held: Arc::new(Semaphore::new(HELD)),
             lost: Mutex::default(),
             notes: Mutex::default(),
+            tally: Mutex::default(),
             discovered: tokio::sync::Mutex::new(Arc::new(discovered)),
             gate: tokio::sync::Mutex::default(),
             awaited: Mutex::default(),
@@ -181,12 +197,17 @@ impl Restore {
         }
     }
 
+    /// Objects of a kind that are there, as far as this restore may touch them: a cluster may have many others.
+    pub fn pages(&self, resource: &Resource, accept: Option<&'static str>) -> Pages {
+        Pages::within(self.planner.namespace().filter(|_| resource.namespaced), resource, accept)
+    }
+
     /// Objects of a kind that are there. Takes note of what those wait for that this restore has applied.
     ///
     /// # Errors
     /// When they cannot be listed.
     pub async fn present(&self, resource: &Resource) -> Result<BTreeMap<String, Present>, SourceError> {
-        let (mut pages, mut present) = (Pages::new(resource, Some(METADATA_LIST)), BTreeMap::new());
+        let (mut pages, mut present) = (self.pages(resource, Some(METADATA_LIST)), BTreeMap::new());
         loop {
             let page = match pages.next(&self.api).await {
                 Ok(Some(page)) => page,
@@ -198,14 +219,32 @@ impl Restore {
             for item in page.items.unwrap_or_default() {
                 let Ok(object) = serde_json::from_str::<Value>(item.get()) else { continue };
                 let (path, annotations) = (path_of(&object), &object["metadata"]["annotations"]);
-                let there = Present { is_ours: annotations[RUN] == *self.run, is_quiet: annotations[QUIET].is_string() };
-                if there.is_ours {
+                let there = Present { is_ours: self.is_of_this_run(&object), is_quiet: annotations[QUIET].is_string() };
+                if self.has_applied(&object) {
                     let owners = annotations[OWNERS].as_str().and_then(|owners| serde_json::from_str(owners).ok()).unwrap_or_default();
                     self.applied(resource, &path, owners);
                 }
                 present.insert(path, there);
             }
         }
+    }
+
+    /// Whether this restore has applied an object that is there.
+    pub fn has_applied(&self, object: &Value) -> bool {
+        object["metadata"]["annotations"][RUN] == *self.mark
+    }
+
+    /// Whether this restore has, or another step of the same run.
+    pub fn is_of_this_run(&self, object: &Value) -> bool {
+        let run = |mark: &str| mark.split_once('/').map_or_else(|| mark.to_owned(), |(run, _)| run.to_owned());
+        object["metadata"]["annotations"][RUN].as_str().is_some_and(|mark| run(mark) == run(&self.mark))
+    }
+
+    /// Counts what became of an object.
+    pub fn count(&self, what: &str) {
+        let mut tally = locked(&self.tally);
+        let what = if tally.len() < REASONS || tally.contains_key(what) { what } else { "left out for further reasons" };
+        *tally.entry(what.to_owned()).or_default() += 1;
     }
 
     /// Takes note of an object that was applied.
@@ -314,9 +353,14 @@ impl Restore {
                 None => missing.push(format!("{kind} {name}")),
             }
         }
-        let patch = json!({"metadata": {"annotations": {OWNERS: null}, "ownerReferences": found}});
-        let ask = Ask { body: Some(("application/merge-patch+json", patch)), ..Ask::path(at) };
-        self.api.send(&Method::PATCH, &ask).await?;
+        let relinked = |object: &Value| {
+            let version = &object["metadata"]["resourceVersion"];
+            let patch = json!({"metadata": {"resourceVersion": version, "annotations": {OWNERS: null}, "ownerReferences": found}});
+            Some((Method::PATCH, Ask::path(&*at).sending("application/merge-patch+json", &patch)))
+        };
+        if !change(&self.api, &at, relinked).await? {
+            return Ok(None);
+        }
         let what = || format!("has no owner any more: {} is not there", missing.join(", "));
         Ok((!missing.is_empty()).then(|| Problem { subject, what: what() }))
     }

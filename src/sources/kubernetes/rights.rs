@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{
-    api::{Api, Ask},
+    api::{Api, Ask, JSON},
     discovery::Resource,
 };
 use crate::sources::{SourceError, SourceErrorKind};
@@ -50,7 +50,7 @@ pub async fn check(api: &Api, wanted: Vec<Right>, what_for: &str) -> Result<(), 
 async fn is_allowed(api: &Api, verb: &str, resource: &Resource) -> Result<bool, SourceError> {
     let attributes = json!({"verb": verb, "group": resource.group, "resource": resource.plural});
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-    let body = Some(("application/json", review));
-    let answer = api.json(&Method::POST, &Ask { body, ..Ask::path("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews") }).await?;
+    let ask = Ask::path("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").sending(JSON, &review);
+    let answer = api.json(&Method::POST, &ask).await?;
     Ok(answer["status"]["allowed"] == true)
 }

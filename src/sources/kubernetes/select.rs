@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::object::CLUSTER;
+
 /// Whether a word fits a pattern in which `*` stands for any text.
 pub fn fits(pattern: &str, word: &str) -> bool {
     let Some((head, mut rest)) = pattern.split_once('*') else { return pattern == word };
@@ -53,6 +55,13 @@ impl Selection {
         self.objects.is_empty() || component == "namespaces" || self.objects.iter().any(kind)
     }
 
+    /// The namespace of all objects in namespaces that it can mean, if there is just one.
+    pub fn namespace(&self) -> Option<&str> {
+        let mut names = self.objects.iter().filter_map(|pattern| pattern.split('/').next()).filter(|name| *name != CLUSTER);
+        let first = names.next().filter(|first| !first.contains('*'))?;
+        names.all(|name| name == first).then_some(first)
+    }
+
     /// Whether it means this object.
     pub fn means(&self, component: &str, path: &str, object: &Value) -> bool {
         // A namespace comes along with what is in it.
@@ -88,5 +97,9 @@ mod tests {
         assert!(!selection.means("secrets", "apic/gateway", &front) && !selection.means("deployments.apps", "other/gateway", &front));
         assert!(Selection::new(&["a/secrets".to_owned()]).may_mean("secrets") && !Selection::new(&["a/secrets".to_owned()]).may_mean("pods"));
         assert!(Selection::new(&[]).means("pods", "a/b", &Value::Null));
+        assert_eq!(selection.namespace(), Some("apic"));
+        for more in ["other", "api*"] {
+            assert_eq!(Selection::new(&["apic".to_owned(), more.to_owned()]).namespace(), None, "{more}");
+        }
     }
 }

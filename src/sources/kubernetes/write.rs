@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, Ask, refusal},
+    api::{Api, Ask, JSON, METADATA, refusal},
     discovery::{Resource, list},
     plan::Apply,
     restore::{OWNERS, QUIET, RUN, Restore, place},
@@ -20,9 +20,8 @@ pub const REMADE: [&str; 9] =
     ["Job", "Service", "ConfigMap", "Secret", "RoleBinding", "ClusterRoleBinding", "StorageClass", "PriorityClass", "PodDisruptionBudget"];
 /// Longest wait until a deleted object is gone.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
-/// How often an object is replaced that others change meanwhile.
-const REPLACED_AT_MOST: usize = 5;
-const JSON: &str = "application/json";
+/// How often an object is changed that others change meanwhile.
+const CHANGED_AT_MOST: usize = 5;
 const MERGED: &str = "application/apply-patch+yaml";
 
 /// How an object gets into the cluster.
@@ -44,14 +43,14 @@ struct Writing<'a> {
     object: Value,
 }
 
-/// Writes an object. To do it twice changes nothing more.
+/// Writes an object, and takes it out of `apply`. To do it twice changes nothing more.
 ///
 /// # Errors
 /// When the cluster does not take it.
-pub async fn write(restore: &Restore, target: &Resource, apply: &Apply, way: Way) -> Result<(), SourceError> {
+pub async fn write(restore: &Restore, target: &Resource, apply: &mut Apply, way: Way) -> Result<(), SourceError> {
     let (namespace, name) = place(&apply.path);
-    let mut object = apply.object.clone();
-    object["metadata"]["annotations"][RUN] = restore.run.clone().into();
+    let mut object = std::mem::take(&mut apply.object);
+    object["metadata"]["annotations"][RUN] = restore.mark.clone().into();
     if apply.is_quiet {
         object["metadata"]["annotations"][QUIET] = "true".into();
     }
@@ -78,24 +77,29 @@ pub async fn write(restore: &Restore, target: &Resource, apply: &Apply, way: Way
 }
 
 impl Writing<'_> {
-    fn ask(&self, path: &str, kind: &'static str, object: Value) -> Ask {
-        let ask = Ask { body: Some((kind, object)), ..Ask::path(path) }.with("fieldManager", MANAGER);
+    fn ask(&self, path: &str, form: &'static str, object: &Value) -> Ask {
+        let ask = Ask { accept: Some(METADATA), ..Ask::path(path) }.sending(form, object).with("fieldManager", MANAGER);
         if self.restore.planner.config.dry_run { ask.with("dryRun", "All") } else { ask }
     }
 
     async fn make(&self) -> Result<(), SourceError> {
-        self.restore.api.send(&Method::POST, &self.ask(&self.all, JSON, self.object.clone())).await
+        self.restore.api.send(&Method::POST, &self.ask(&self.all, JSON, &self.object)).await
     }
 
+    /// Adds what it has to what is there now, unless that is what this restore has made of it.
     async fn merge(&self) -> Result<(), SourceError> {
-        self.restore.api.send(&Method::PATCH, &self.ask(&self.at, MERGED, self.object.clone()).with("force", "true")).await
+        self.over(|found| {
+            let mut object = self.object.clone();
+            object["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
+            let is_ours = self.restore.is_of_this_run(found);
+            (!is_ours).then(|| (Method::PATCH, self.ask(&self.at, MERGED, &object).with("force", "true")))
+        })
+        .await
     }
 
     /// Puts it in the place of what is there now. Who has to be told before that goes still is.
     async fn replace(&self) -> Result<(), SourceError> {
-        let api = &self.restore.api;
-        for attempt in 1.. {
-            let Some(found) = api.find(&Ask::path(&*self.at)).await? else { return self.make().await };
+        self.over(|found| {
             let mut object = self.object.clone();
             object["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
             let mut finalizers = list(&object["metadata"]["finalizers"]).to_vec();
@@ -104,23 +108,40 @@ impl Writing<'_> {
             if !finalizers.is_empty() {
                 object["metadata"]["finalizers"] = finalizers.into();
             }
-            let error = match api.send(&Method::PUT, &self.ask(&self.at, JSON, object)).await {
-                Err(error) if refusal(&error).is_some_and(|refused| refused.status == StatusCode::CONFLICT) => error,
-                done => return done,
-            };
-            if attempt == REPLACED_AT_MOST {
-                return Err(error);
-            }
-        }
-        unreachable!("the last attempt returns")
+            Some((Method::PUT, self.ask(&self.at, JSON, &object)))
+        })
+        .await
     }
+
+    /// Writes over what is there now; makes it when nothing is. What is written names the version that was read, so that it has no effect on one that
+    /// somebody has changed since: then it is read again.
+    async fn over(&self, written: impl Fn(&Value) -> Option<(Method, Ask)>) -> Result<(), SourceError> {
+        if change(&self.restore.api, &self.at, written).await? { Ok(()) } else { self.make().await }
+    }
+}
+
+/// Changes an object by a request made from what it is now, which has to name its version; again when somebody else was faster. Whether it was there.
+///
+/// # Errors
+/// When the cluster does not take it.
+pub async fn change(api: &Api, at: &str, written: impl Fn(&Value) -> Option<(Method, Ask)>) -> Result<bool, SourceError> {
+    for attempt in 1.. {
+        let Some(found) = api.find(&Ask::path(at)).await? else { return Ok(false) };
+        let Some((method, ask)) = written(&found) else { return Ok(true) };
+        match api.send(&method, &ask).await {
+            Err(error) if attempt < CHANGED_AT_MOST && refusal(&error).is_some_and(|refused| refused.status == StatusCode::CONFLICT) => {}
+            done => return done.map(|()| true),
+        }
+    }
+    unreachable!("the last attempt returns")
 }
 
 /// Deletes the object that is there now, and waits until it is gone.
 async fn remove(api: &Api, at: &str) -> Result<(), SourceError> {
     let Some(found) = api.find(&Ask::path(at)).await? else { return Ok(()) };
-    let options = json!({"preconditions": {"uid": found["metadata"]["uid"]}, "propagationPolicy": "Background"});
-    api.send(&Method::DELETE, &Ask { body: Some((JSON, options)), ..Ask::path(at) }).await?;
+    let version = &found["metadata"]["resourceVersion"];
+    let options = json!({"preconditions": {"uid": found["metadata"]["uid"], "resourceVersion": version}, "propagationPolicy": "Background"});
+    api.send(&Method::DELETE, &Ask::path(at).sending(JSON, &options)).await?;
     let began = Instant::now();
     while let Some(left) = api.find(&Ask::path(at)).await? {
         if left["metadata"]["uid"] != found["metadata"]["uid"] || began.elapsed() > GONE_WITHIN {

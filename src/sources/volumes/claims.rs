@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::sources::kubernetes::{list, text};
+use crate::sources::kubernetes::{WORKER, list, text};
 
 /// A claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +63,7 @@ pub fn user(pods: &[Value], claim: &str) -> Option<User> {
     let uses = |pod: &&Value| {
         let phase = text(&pod["status"]["phase"]);
         let mounts = list(&pod["spec"]["volumes"]).iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim);
-        mounts
-            && !matches!(&*phase, "Succeeded" | "Failed")
-            && pod["spec"]["nodeName"].is_string()
-            && pod["metadata"]["labels"][super::job::RUN].is_null()
+        mounts && !matches!(&*phase, "Succeeded" | "Failed") && pod["spec"]["nodeName"].is_string() && pod["metadata"]["labels"][WORKER].is_null()
     };
     let found = pods.iter().filter(uses).min_by_key(|pod| text(&pod["metadata"]["name"]))?;
     Some(User { name: text(&found["metadata"]["name"]), node: text(&found["spec"]["nodeName"]), tolerations: found["spec"]["tolerations"].clone() })

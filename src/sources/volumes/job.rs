@@ -9,10 +9,8 @@ use super::{
     claims::{Claim, User},
     workers::Errand,
 };
-use crate::config::WorkerConfig;
+use crate::{config::WorkerConfig, sources::kubernetes::WORKER};
 
-/// Label of everything that belongs to a run.
-pub const RUN: &str = "hourglass/run";
 /// Where a worker has its claim.
 pub const MOUNT: &str = "/volume";
 /// Exit codes of a worker that a further pod would end with too: wrong use, a person is needed, damage.
@@ -58,7 +56,7 @@ pub fn secret(errand: &Errand<'_>, namespace: &str, job: &Value, files: &BTreeMa
 }
 
 fn labels(errand: &Errand<'_>) -> Value {
-    json!({"app.kubernetes.io/name": "hourglass", RUN: errand.run})
+    json!({"app.kubernetes.io/name": "hourglass", WORKER: errand.run})
 }
 
 fn pod(errand: &Errand<'_>, claim: &Claim, beside: Option<&User>, config: &WorkerConfig) -> Value {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     claims::{Claim, User, user},
-    job::{RUN, job, secret},
+    job::{job, secret},
     state::{Patience, State, state},
 };
 use crate::{
@@ -21,7 +21,8 @@ use crate::{
     sources::{
         SourceError, SourceErrorKind,
         kubernetes::{
-            api::{Api, Ask, refusal},
+            WORKER,
+            api::{Api, Ask, JSON, refusal},
             fits_path, text,
         },
     },
@@ -104,7 +105,7 @@ impl Workers {
             let hint = Some("give locations and the control store as s3:// or azure://");
             return Err(unfit(&folder.to_string(), "is a folder of this machine, which a worker in a cluster does not reach".to_owned(), hint));
         }
-        Ok(Workers { api: Api::connect(config.kubeconfig.as_deref(), config.context.as_deref())?, config: config.clone() })
+        Ok(Workers { api: Api::connect(&config.access)?, config: config.clone() })
     }
 
     /// Runs something on the runtime, and waits for it: for threads that may block.
@@ -161,8 +162,8 @@ impl Workers {
     async fn is_allowed(&self, (namespace, (verb, group, kind)): &(&str, (&str, &str, &str))) -> Result<bool, SourceError> {
         let attributes = json!({"namespace": namespace, "verb": verb, "group": group, "resource": kind});
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
-        let body = Some(("application/json", review));
-        let answer = self.api.json(&Method::POST, &Ask { body, ..Ask::path("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews") }).await?;
+        let ask = Ask::path("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").sending(JSON, &review);
+        let answer = self.api.json(&Method::POST, &ask).await?;
         Ok(answer["status"]["allowed"] == true)
     }
 
@@ -223,8 +224,8 @@ impl Workers {
     }
 
     async fn send(&self, errand: &Errand<'_>, claim: &Claim, beside: Option<&User>) -> Result<Value, SourceError> {
-        let body = Some(("application/json", job(errand, claim, beside, &self.config.worker)));
-        self.api.json(&Method::POST, &Ask { body, ..Ask::path(in_namespace(errand.namespace, "batch", "jobs", "")) }).await
+        let job = job(errand, claim, beside, &self.config.worker);
+        self.api.json(&Method::POST, &Ask::path(in_namespace(errand.namespace, "batch", "jobs", "")).sending(JSON, &job)).await
     }
 
     /// Gives it its Secret. The Job comes first, so that the Secret never outlives it; until then its pods wait.
@@ -234,8 +235,8 @@ impl Workers {
             let unreadable = |source| SourceError::Io { doing: "read", path: path.display().to_string(), source };
             files.insert(name.clone(), fs::read(path).map_err(unreadable)?);
         }
-        let body = Some(("application/json", secret(errand, errand.namespace, job, &files)));
-        let made = self.api.send(&Method::POST, &Ask { body, ..Ask::path(in_namespace(errand.namespace, "", "secrets", "")) }).await;
+        let secret = secret(errand, errand.namespace, job, &files);
+        let made = self.api.send(&Method::POST, &Ask::path(in_namespace(errand.namespace, "", "secrets", "")).sending(JSON, &secret)).await;
         match made {
             Err(error) if refusal(&error).is_some_and(|refused| refused.status == StatusCode::CONFLICT) => Ok(()),
             made => made,
@@ -296,7 +297,7 @@ impl Workers {
     /// When the cluster refuses.
     pub async fn remove_of(&self, run: &str, namespaces: &BTreeSet<&str>) -> Result<(), SourceError> {
         for namespace in namespaces {
-            for job in self.api.all(&in_namespace(namespace, "batch", "jobs", ""), Some(&format!("{RUN}={run}"))).await? {
+            for job in self.api.all(&in_namespace(namespace, "batch", "jobs", ""), Some(&format!("{WORKER}={run}"))).await? {
                 self.delete(&in_namespace(namespace, "batch", "jobs", &text(&job["metadata"]["name"]))).await?;
             }
         }
