@@ -10,20 +10,25 @@ use std::{
 
 use super::world::{Daemon, Kept};
 
-const TOKEN: &str = "a-token-of-this-test-0123456789";
+pub const TOKEN: &str = "a-token-of-this-test-0123456789";
 
 fn answering() -> (Kept, Daemon, String) {
+    answering_with("")
+}
+
+/// One that answers with a token, and more keys of its part of the configuration.
+pub fn answering_with(more: &str) -> (Kept, Daemon, String) {
     let kept = Kept::new("0 * * * *", "");
     fs::write(kept.site.path("daemon.token"), format!("{TOKEN}\n")).unwrap();
     fs::set_permissions(kept.site.path("daemon.token"), fs::Permissions::from_mode(0o600)).unwrap();
-    kept.site.configure("daemon: { listen: \"127.0.0.1:0\", token_file: daemon.token }\n");
+    kept.site.configure(&format!("daemon: {{ listen: \"127.0.0.1:0\", token_file: daemon.token{more} }}\n"));
     let daemon = kept.daemon("a");
     let address = daemon.says("listens", 1)["address"].as_str().unwrap().to_owned();
     (kept, daemon, address)
 }
 
 /// What comes back for these bytes, until the server ends the connection.
-fn send(address: &str, request: &[u8]) -> String {
+pub fn send(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     // It may stop listening before all of a bad request is sent.
@@ -33,7 +38,7 @@ fn send(address: &str, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn get(address: &str, path: &str, token: Option<&str>) -> String {
+pub fn get(address: &str, path: &str, token: Option<&str>) -> String {
     let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
     send(address, format!("GET {path} HTTP/1.1\r\nHost: here\r\n{token}\r\n").as_bytes())
 }
@@ -45,7 +50,7 @@ async fn health_needs_no_token_and_metrics_and_status_do() {
     for path in ["/livez", "/startupz", "/readyz"] {
         assert!(get(&address, path, None).starts_with("HTTP/1.1 200"), "{path}");
     }
-    for path in ["/metrics", "/status.json"] {
+    for path in ["/", "/metrics", "/status.json"] {
         for token in [None, Some("wrong-token-0123456789"), Some("")] {
             let refused = get(&address, path, token);
             assert!(refused.starts_with("HTTP/1.1 401") && !refused.contains("hourglass_"), "{path} {token:?}: {refused}");
@@ -57,18 +62,18 @@ async fn health_needs_no_token_and_metrics_and_status_do() {
     let began = Instant::now();
     let metrics = loop {
         let metrics = get(&address, "/metrics", Some(TOKEN));
-        if metrics.contains("hourglass_last_success_timestamp_seconds{policy=\"p\"}") {
+        if metrics.contains("hourglass_last_success_timestamp_seconds{site=\"we\",policy=\"p\"}") {
             break metrics;
         }
         assert!(began.elapsed() < Duration::from_secs(120), "{metrics}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     for line in [
-        "hourglass_leader 1",
-        "hourglass_rpo_broken{policy=\"p\"} 0",
-        "hourglass_rpo_seconds{policy=\"p\"} 3600",
-        "hourglass_slots{policy=\"p\",end=\"done\"} 1",
-        "hourglass_phase{policy=\"p\",phase=\"waiting\"} 1",
+        "hourglass_leader{site=\"we\"} 1",
+        "hourglass_rpo_broken{site=\"we\",policy=\"p\"} 0",
+        "hourglass_rpo_seconds{site=\"we\",policy=\"p\"} 3600",
+        "hourglass_slots{site=\"we\",policy=\"p\",end=\"done\"} 1",
+        "hourglass_phase{site=\"we\",policy=\"p\",phase=\"waiting\"} 1",
         "# EOF",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
@@ -83,7 +88,7 @@ async fn health_needs_no_token_and_metrics_and_status_do() {
 async fn bad_requests_are_refused_and_slow_ones_end() {
     let (_kept, daemon, address) = answering();
     daemon.says("leads", 1);
-    for path in ["/../etc/passwd", "/status.json/..", "/%2e%2e/status.json", "//metrics", "/nothing"] {
+    for path in ["/../etc/passwd", "/index.html", "/style.css", "/status.json/..", "/%2e%2e/status.json", "//metrics", "/nothing"] {
         let answer = get(&address, path, Some(TOKEN));
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }

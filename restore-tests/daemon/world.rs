@@ -81,9 +81,15 @@ impl Kept {
     }
 
     pub fn daemon(&self, name: &str) -> Daemon {
+        self.daemon_with(name, &[])
+    }
+
+    /// One with more arguments.
+    pub fn daemon_with(&self, name: &str, more: &[&str]) -> Daemon {
         let log = self.site.path(&format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = self.site.command(&["daemon", "--quiet"]);
+        command.args(more);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Daemon { child, log }
     }

@@ -1,8 +1,8 @@
 # Debian packages that the tests and services need. Sourced by restore-tests/run.
 
 debian_packages=(
-    acl age attr conntrack curl iproute2 iptables jq libaio1 mariadb-client-core mariadb-server-core maven minisign openjdk-17-jre-headless openssl
-    perl-base postgresql-15 postgresql-client-15 procps skopeo unzip util-linux zstd)
+    acl age attr chromium conntrack curl iproute2 iptables jq libaio1 mariadb-client-core mariadb-server-core maven minisign openjdk-17-jre-headless openssl
+    perl-base postgresql-15 postgresql-client-15 procps prometheus prometheus-pushgateway skopeo unzip util-linux zstd)
 
 # What the compiler needs, before anything is built: OpenSSL, for Cassandra 2.2.
 build_packages=(libssl-dev pkg-config)

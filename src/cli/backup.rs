@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{CliError, ExitCode, Globals, Report, output::table, promote, repo::Repo};
 use crate::{
     config::PRIMARY,
-    model::{MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp},
+    daemon::push,
+    model::{Context, MemberName, Outcome, Plan, PolicyName, Problem, RecoveryPointId, Timestamp, outcome::explain},
     orchestrator::{
         backup::{BackupEnd, BackupRequest, back_up, plan_backup},
         output::Output,
@@ -42,10 +43,22 @@ pub async fn run(args: BackupArgs, globals: &Globals) -> Result<Report, CliError
         let (plan, _) = plan_backup(&request, &ctx).await?;
         return Ok(Report::new(json!({"plan": plan, "dry_run": true}), print_plan(&plan)));
     }
+    let made = make(&repo, request, &ctx).await;
+    let Some(gateway) = &repo.config.pushgateway else { return made };
+    let succeeded = made.as_ref().is_ok_and(|report| report.exit == ExitCode::Succeeded);
+    let pushed = push::push(&repo.config, gateway, &args.policy, succeeded).await;
+    made.map(|mut report| {
+        // What was made was made, whoever hears of it.
+        report.problems.extend(pushed.err().map(|error| Problem { subject: "pushgateway".to_owned(), what: explain(&error) }));
+        report
+    })
+}
+
+async fn make(repo: &Repo, request: BackupRequest, ctx: &Context) -> Result<Report, CliError> {
     let lineage = request.lineage.clone();
-    let end = back_up(request, &ctx).await?;
+    let end = back_up(request, ctx).await?;
     repo.remember(&end.record)?;
-    let closed = closed(&repo, &end).await;
+    let closed = closed(repo, &end).await;
     Ok(report(&lineage, end, closed))
 }
 

@@ -124,7 +124,7 @@ impl From<DaemonError> for CliError {
             DaemonError::Orchestrator(error) => return error.into(),
             DaemonError::Control(error) => return error.into(),
             DaemonError::Ledger { .. } => (ExitCode::Failed, "store"),
-            DaemonError::Token { .. } => (ExitCode::Usage, "config"),
+            DaemonError::Token { .. } | DaemonError::Tls { .. } => (ExitCode::Usage, "config"),
             DaemonError::Illegal(_) => (ExitCode::Damaged, "damage"),
             DaemonError::Deposed | DaemonError::Contended { .. } | DaemonError::Listen { .. } | DaemonError::Cluster(_) => {
                 (ExitCode::Failed, "daemon")

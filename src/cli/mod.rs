@@ -17,6 +17,7 @@ pub mod keys;
 pub mod kit;
 pub mod man;
 mod mirrors;
+pub mod notify;
 mod observe;
 pub mod output;
 mod page;
@@ -91,6 +92,7 @@ pub enum Command {
     Daemon(daemon::DaemonArgs),
     Schedule(schedule::ScheduleArgs),
     Status(status::StatusArgs),
+    Notify(notify::NotifyArgs),
     Verify(verify::VerifyArgs),
     Worker(worker::WorkerArgs),
     Expire(expire::ExpireArgs),
@@ -158,6 +160,7 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Daemon(args) => daemon::run(args, globals).await,
         Command::Schedule(args) => schedule::run(args, globals).await,
         Command::Status(args) => status::run(args, globals).await,
+        Command::Notify(args) => notify::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
         Command::Ready(args) => ready::run(args, globals).await,

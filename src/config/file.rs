@@ -7,8 +7,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    LockMode, analytics::FileAnalytics, cassandra::FileCassandra, images::FileImages, kubernetes::FileKubernetes, lease::FileLease, mysql::FileMysql,
-    ready::FileReady, tasks::FileTask, volumes::FileVolumes,
+    LockMode,
+    analytics::FileAnalytics,
+    cassandra::FileCassandra,
+    images::FileImages,
+    kubernetes::FileKubernetes,
+    lease::FileLease,
+    mysql::FileMysql,
+    notify::{FileNotify, FilePushgateway},
+    ready::FileReady,
+    tasks::FileTask,
+    volumes::FileVolumes,
 };
 
 /// Configuration of Hourglass. Relative paths are relative to the folder of this file.
@@ -31,6 +40,10 @@ pub struct File {
     pub state_dir: Option<String>,
     /// What `hourglass daemon` needs besides.
     pub daemon: Option<FileDaemon>,
+    /// Who is told what the daemon finds.
+    pub notify: Option<FileNotify>,
+    /// Where `hourglass backup` pushes what became of it, for runs that no daemon makes.
+    pub pushgateway: Option<FilePushgateway>,
     /// Systems to read, by name.
     #[serde(default)]
     pub sources: BTreeMap<String, FileSource>,
@@ -55,6 +68,8 @@ pub struct FileDaemon {
     pub listen: Option<String>,
     /// File with the token that everything but health asks for.
     pub token_file: Option<String>,
+    /// Serve TLS. Without it others on the way can read what is served, the token included.
+    pub tls: Option<FileDaemonTls>,
     /// Runs at a time, of different policies. Default 2.
     #[schemars(range(min = 1, max = 16))]
     pub runs_at_once: Option<u32>,
@@ -62,6 +77,18 @@ pub struct FileDaemon {
     pub identity: Option<String>,
     /// Which lease says who of several daemons leads.
     pub lease: Option<FileLease>,
+}
+
+/// How the daemon serves TLS, of version 1.2 at least.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileDaemonTls {
+    /// PEM file with the certificate, and those between it and its authority.
+    pub cert_file: String,
+    /// PEM file with its key.
+    pub key_file: String,
+    /// PEM file of authorities: who shows a certificate of one of them needs no token.
+    pub client_ca_file: Option<String>,
 }
 
 /// One object store. Credentials that are not named here come from the cloud's default chain (environment, files, workload identity).

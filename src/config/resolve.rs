@@ -5,6 +5,7 @@ mod daemon;
 mod images;
 mod kubernetes;
 mod mysql;
+mod notify;
 mod ready;
 mod tasks;
 mod volumes;
@@ -84,6 +85,8 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     let ready = r.ready(file.ready.unwrap_or_default(), &known, &sources);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
     let daemon = r.daemon(file.daemon.unwrap_or_default(), site.as_ref());
+    let notify = r.notify(file.notify.unwrap_or_default());
+    let pushgateway = file.pushgateway.and_then(|written| r.pushgateway(written));
     match (site, control) {
         (Some(site), Some(control)) if r.problems.is_empty() => Ok(Config {
             path: place.path.to_owned(),
@@ -95,6 +98,8 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
             operator_key_file,
             state_dir,
             daemon,
+            notify,
+            pushgateway,
             sources,
             policies,
             ready,
@@ -376,7 +381,7 @@ impl Resolver<'_> {
         if keep.is_some_and(Keep::keeps_nothing) {
             self.say(&format!("{path}.keep"), "every number is zero: nothing would be kept; leave the key out to keep everything");
         }
-        let time_zone = self.time_zone(path, policy.time_zone);
+        let time_zone = self.time_zone(&format!("{path}.time_zone"), policy.time_zone);
         let schedule = policy.schedule.and_then(|text| self.parse::<Schedule>(&format!("{path}.schedule"), &text));
         let epoch = policy.epoch.map_or(EpochConfig::default(), |epoch| EpochConfig {
             max_age: self.duration(&format!("{path}.epoch.max_age"), epoch.max_age).unwrap_or(EpochConfig::default().max_age),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need, PauseUntil,
-    ReadyConfig, Schedule, StoreConfig, Task, Timing, VolumesConfig,
+    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need,
+    NotifyConfig, PauseUntil, PushgatewayConfig, ReadyConfig, Schedule, StoreConfig, Task, Timing, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -32,6 +32,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the daemon needs besides.
     pub daemon: DaemonConfig,
+    /// Who is told what it finds.
+    pub notify: NotifyConfig,
+    /// Where runs that no daemon makes push what became of them.
+    pub pushgateway: Option<PushgatewayConfig>,
     /// Systems to read; a source and its member in a point have one name.
     pub sources: BTreeMap<MemberName, SourceConfig>,
     /// What is captured together.
@@ -69,12 +73,25 @@ pub struct DaemonConfig {
     pub listen: Option<SocketAddr>,
     /// File with the token that everything but health asks for.
     pub token_file: Option<PathBuf>,
+    /// How it serves TLS, if it does.
+    pub tls: Option<DaemonTls>,
     /// Runs at a time.
     pub runs_at_once: u32,
     /// What tells this installation from others, where the configuration says it.
     pub identity: Option<String>,
     /// Which lease says who leads.
     pub lease: LeaseConfig,
+}
+
+/// How the daemon serves TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonTls {
+    /// Its certificate.
+    pub cert_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// Authorities of clients that need no token.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// One system to read.

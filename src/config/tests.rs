@@ -169,3 +169,26 @@ fn tasks_are_checked_and_those_that_decide_are_refused_without_an_operators_key(
         assert!(said.contains(what), "{task}: {said}");
     }
 }
+
+#[test]
+fn ways_to_tell_people_are_checked() {
+    let with = |notify: &str| format!("site: a\nlocations: {{primary: {{url: /r}}}}\ncontrol: {{url: /c}}\ncapture_key_file: k\n{notify}\n");
+    let channel = |channel: &str| problems(&with(&format!("notify: {{channels: {{c: {channel}}}}}"))).join("\n");
+    for (written, what) in [
+        ("{}", "give exactly one kind of channel"),
+        ("{smtp: {host: \"a b\", from: h@x.example, to: [a@x.example]}}", "is not the name of a server"),
+        ("{smtp: {host: m, from: nobody, to: [a@x.example]}}", "\"nobody\" is not an address"),
+        ("{smtp: {host: m, from: h@x.example, to: []}}", "at least one item"),
+        ("{smtp: {host: m, from: h@x.example, to: [a@x.example], user: u}}", "user and password_file go together"),
+        ("{smtp: {host: m, mode: none, from: h@x.example, to: [a@x.example], user: u, password_file: p}}", "a password is not sent without TLS"),
+        ("{smtp: {host: m, from: h@x.example, to: [a@x.example], least_tls: \"1.1\"}}", "expected one of 1.2, 1.3"),
+        ("{webhook: {}}", "give url, or url_file"),
+        ("{webhook: {url: \"ftp://x/\"}}", "expected http://host"),
+        ("{webhook: {url: \"https://u:secret@x/\"}}", "without user and password"),
+    ] {
+        let said = channel(written);
+        assert!(said.contains(what) && !said.contains("secret"), "{written}: {said}");
+    }
+    let said = problems(&with("daemon: {listen: \"0.0.0.0:1\", tls: {cert_file: c, key_file: k}}\nnotify: {digest: \"0 25 * * *\"}")).join("\n");
+    assert!(said.contains("asks for a token or a certificate") && said.contains("notify.digest"), "{said}");
+}

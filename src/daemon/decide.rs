@@ -16,6 +16,8 @@ use crate::{
     model::{Lineage, Timestamp},
 };
 
+/// Why slots are missed that nobody wanted to be.
+pub const NO_DAEMON: &str = "no daemon ran in time";
 /// A ledger that is ahead of the clock by more was written by a clock that was wrong; by less, by another machine's.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Slots that one entry speaks of at most.
@@ -179,7 +181,7 @@ fn due(timetable: Option<&Timetable>, catch_up: SignedDuration, balance: &Balanc
 /// Why a slot that is due is missed, if it is.
 fn why_missed(table: &Timetable, catch_up: SignedDuration, balance: &Balance, slot: Timestamp, now: Timestamp) -> Option<&'static str> {
     if slot < now.checked_sub(catch_up).unwrap_or(Timestamp::MIN) {
-        Some("no daemon ran in time")
+        Some(NO_DAEMON)
     } else if balance.paused.is_some() {
         Some("the policy was paused")
     } else if table.is_blackout(table.begin(slot)) {

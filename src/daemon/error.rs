@@ -55,6 +55,14 @@ pub enum DaemonError {
         /// What is wrong with it.
         why: String,
     },
+    /// What TLS is served with is no use.
+    #[error("cannot serve TLS with {path}", path = path.display())]
+    Tls {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A run's journal, or the control store.
     #[error(transparent)]
     Orchestrator(#[from] OrchestratorError),
@@ -78,6 +86,7 @@ impl DaemonError {
             DaemonError::Repo(error) => error.hint(),
             DaemonError::Listen { .. } => Some("is the port free, and the address one of this machine?".to_owned()),
             DaemonError::Token { .. } => Some("write at least 16 printable characters into it, with rights 0600".to_owned()),
+            DaemonError::Tls { .. } => Some("check the files of daemon.tls: PEM, the certificate first, and the key that belongs to it".to_owned()),
             DaemonError::Contended { .. } => Some("try again".to_owned()),
             DaemonError::Illegal(_) => Some("the control store was written to by something else".to_owned()),
             DaemonError::Cluster(error) => error.hint(),

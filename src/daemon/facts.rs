@@ -6,7 +6,7 @@ use super::{
     DaemonError,
     decide::Rules,
     lease,
-    ledger::{Ledger, Place, key},
+    ledger::{Entry, Ledger, Place, key},
     status::{CareFacts, PolicyFacts, Status, status},
     tasks::{CoverageStatus, ReadStatus, ReadyStatus, TaskFacts},
 };
@@ -26,13 +26,21 @@ use crate::{
 /// Entries of each ledger that are counted.
 const COUNTED: usize = 200;
 
-/// Reads facts again and again, and records only when they have grown.
+/// Reads facts again and again, and of records and ledgers only what is new.
 #[derive(Debug, Default)]
 pub struct Reader {
+    /// This installation, where it is known.
+    identity: Option<String>,
     records: BTreeMap<Lineage, Record>,
+    histories: BTreeMap<Lineage, Vec<Entry>>,
 }
 
 impl Reader {
+    /// One that knows which installation this is.
+    pub fn of(identity: &str) -> Reader {
+        Reader { identity: Some(identity.to_owned()), ..Reader::default() }
+    }
+
     /// The status of a site now.
     ///
     /// # Errors
@@ -47,7 +55,7 @@ impl Reader {
             facts.push(PolicyFacts {
                 rules: Rules::new(lineage.clone(), policy),
                 rpo: policy.rpo.map(Seconds::from),
-                history: place.history(COUNTED).await?,
+                history: self.history(&place).await?,
                 balance: Ledger::open(place).await?.balance().clone(),
                 record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
             });
@@ -55,7 +63,16 @@ impl Reader {
         let care = care(config, &control, &keys).await?;
         let leader = lease::leader(config, control.as_ref(), &keys).await?;
         let now: Timestamp = SystemClock.now();
-        Ok(status(&config.site, leader, &facts, care, now))
+        Ok(status(&config.site, leader, &facts, care, self.identity.as_deref(), now))
+    }
+
+    /// The newest entries of a ledger, of which only those are read that are not known.
+    async fn history(&mut self, place: &Place) -> Result<Vec<Entry>, DaemonError> {
+        let known = self.histories.entry(place.lineage.clone()).or_default();
+        let newer = place.since(known.last().map_or(0, |entry| entry.number), COUNTED).await?;
+        known.extend(newer);
+        known.drain(..known.len().saturating_sub(COUNTED));
+        Ok(known.clone())
     }
 
     async fn record(&mut self, repo: &Repo, lineage: &Lineage) -> Result<Record, DaemonError> {

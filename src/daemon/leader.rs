@@ -13,7 +13,9 @@ use super::{
     keeper::{Keeper, Shared},
     lease::Lease,
     log::Log,
+    notify::Notifier,
     serve::{self, Health, Seen},
+    sight::Sight,
     tender::Tender,
 };
 use crate::{
@@ -61,9 +63,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let (leads, mut terms) = watch::channel(None::<Arc<Fence>>);
     let (over, released) = oneshot::channel::<()>();
     let health = Arc::new(Health::default());
+    let sight = Arc::new(Sight::new(configs.clone(), identity.clone()));
     let serving = match settings.listen {
         Some(address) => {
-            let seen = Seen::new(&settings, configs.clone(), terms.clone(), Arc::clone(&health))?;
+            let seen = Seen::new(&settings, Arc::clone(&sight), terms.clone(), Arc::clone(&health))?;
             let listener = serve::listen(address).await?;
             log.say(json!({"event": "listens", "address": listener.local_addr().map_or(address, |bound| bound)}));
             Some(tokio::spawn(serve::serve(listener, Arc::new(seen))))
@@ -85,6 +88,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 ctx: ctx.clone(),
                 log: log.clone(),
             };
+            let notifier = Notifier::new(Arc::clone(&sight), Arc::clone(&shared.fence), log.clone());
+            let _telling = Aborting(tokio::spawn(notifier.tell()));
             lead(shared).await;
             log.say(json!({"event": "follows", "what": "this daemon leads no more"}));
         }

@@ -8,8 +8,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::status::{Objective, Phase, PolicyStatus, Status};
-use crate::repository::record::Depth;
+use super::{
+    condition::Kind,
+    status::{Objective, Phase, PolicyStatus, Status},
+};
+use crate::{model::Seconds, repository::record::Depth};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfPolicy {
@@ -28,12 +31,67 @@ struct OfPhase {
     phase: &'static str,
 }
 
-/// The text that Prometheus reads. `leads` is whether this very daemon does.
-pub fn text(status: &Status, leads: bool) -> String {
-    let mut registry = Registry::with_prefix("hourglass");
-    let leader = Gauge::<i64>::default();
-    leader.set(i64::from(leads));
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCondition {
+    policy: String,
+    condition: &'static str,
+    severity: &'static str,
+}
+
+/// What a daemon knows of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Own {
+    /// Whether it leads.
+    pub leads: bool,
+    /// How long people have waited for the oldest notice that they are owed.
+    pub waits: Seconds,
+}
+
+/// The text that Prometheus reads.
+pub fn text(status: &Status, own: &Own) -> String {
+    let mut registry = of_site(status);
+    of_daemon(&mut registry, own);
+    of_policies(&mut registry, status);
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing to a string does not fail");
+    text
+}
+
+/// What is said after a run that no daemon made, and whether that made a complete point. What only a daemon knows is not in it.
+pub fn of_run(status: &Status, succeeded: bool) -> String {
+    let mut registry = of_site(status);
+    of_points(&mut registry, status);
+    let family = Family::<OfPolicy, Gauge<i64>>::default();
+    for policy in &status.policies {
+        family.get_or_create(&OfPolicy { policy: policy.policy.to_string() }).set(i64::from(succeeded));
+    }
+    registry.register("run_succeeded", "Whether the newest run that no daemon made made a complete point", family);
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing to a string does not fail");
+    text
+}
+
+/// Everything carries the site, so that several can be told apart wherever they are seen together.
+fn of_site(status: &Status) -> Registry {
+    Registry::with_prefix_and_labels("hourglass".to_owned(), [("site".into(), status.site.to_string().into())].into_iter())
+}
+
+fn of_daemon(registry: &mut Registry, own: &Own) {
+    let (leader, waits) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    leader.set(i64::from(own.leads));
+    waits.set(own.waits.0 as i64);
     registry.register("leader", "Whether this daemon leads", leader);
+    registry.register_with_unit("notice_waits", "How long people have waited for the oldest notice that they are owed", Unit::Seconds, waits);
+}
+
+fn of_policies(registry: &mut Registry, status: &Status) {
+    of_points(registry, status);
+    of_slots(registry, status);
+    of_conditions(registry, status);
+    care::register(registry, status);
+}
+
+fn of_points(registry: &mut Registry, status: &Status) {
     type OfOne = fn(&PolicyStatus) -> Option<i64>;
     let gauges: [(&str, &str, Option<Unit>, OfOne); 10] = [
         ("last_success_timestamp", "When the data of the newest good point was consistent", Some(Unit::Seconds), |policy| {
@@ -73,6 +131,9 @@ pub fn text(status: &Status, leads: bool) -> String {
             None => registry.register(name, help, family),
         }
     }
+}
+
+fn of_slots(registry: &mut Registry, status: &Status) {
     let (slots, phases) = (Family::<OfSlots, Gauge<i64>>::default(), Family::<OfPhase, Gauge<i64>>::default());
     for status in &status.policies {
         let policy = status.policy.to_string();
@@ -92,10 +153,19 @@ pub fn text(status: &Status, leads: bool) -> String {
     }
     registry.register("slots", "Slots by how they ended, as far back as the ledger is read", slots);
     registry.register("phase", "Whether the policy is in this phase", phases);
-    care::register(&mut registry, status);
-    let mut text = String::new();
-    encode(&mut text, &registry).expect("writing to a string does not fail");
-    text
+}
+
+fn of_conditions(registry: &mut Registry, status: &Status) {
+    let family = Family::<OfCondition, Gauge<i64>>::default();
+    let policies = status.policies.iter().map(|policy| policy.policy.to_string());
+    for policy in policies.chain(status.conditions.iter().map(|condition| condition.subject.clone())) {
+        for kind in Kind::ALL {
+            let lasts = status.conditions.iter().any(|condition| condition.kind == kind && condition.subject == policy);
+            let labels = OfCondition { policy: policy.clone(), condition: kind.as_str(), severity: kind.severity().as_str() };
+            family.get_or_create(&labels).set(i64::from(lasts));
+        }
+    }
+    registry.register("condition", "Whether something is wrong with the policy", family);
 }
 
 fn depth(depth: Depth) -> i64 {

@@ -4,6 +4,7 @@
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
 pub mod cluster;
+pub mod condition;
 pub mod decide;
 pub mod errand;
 mod error;
@@ -16,16 +17,22 @@ pub mod lease;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod order;
+pub mod page;
+pub mod picture;
+pub mod push;
 mod recovered;
 mod report;
 pub mod serve;
+pub mod sight;
 #[cfg(test)]
 mod simulation;
 pub mod status;
 pub mod tasks;
 mod tender;
 pub mod timetable;
+mod tls;
 mod work;
 
 pub use error::DaemonError;

@@ -1,4 +1,4 @@
-//! What can be asked of a daemon over HTTP: health without a token, metrics and status with one. Everything about a request is bounded.
+//! What can be asked of a daemon over HTTP: health by anybody; page, metrics and status with a token or a certificate. Everything about a request is bounded.
 
 use std::{
     net::SocketAddr,
@@ -11,24 +11,35 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use tokio::{
-    net::TcpListener,
-    sync::{Mutex, Semaphore, watch},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::{DaemonError, facts::Reader, metrics, status::Status};
+use super::{
+    DaemonError,
+    metrics::{self, Own},
+    page,
+    sight::Sight,
+    status::Status,
+    tls,
+};
 use crate::{
-    config::{Config, DaemonConfig},
+    config::DaemonConfig,
     model::{Secret, outcome::explain},
     pipeline::{ChunkKey, MacKey},
     storage::Fence,
@@ -42,8 +53,6 @@ const LONGEST: Duration = Duration::from_secs(30);
 const HEAD: Duration = Duration::from_secs(5);
 /// Bytes of a head at most.
 const MOST_HEAD: usize = 16 << 10;
-/// How old an answer may be.
-const FRESH: Duration = Duration::from_secs(5);
 /// A daemon whose control store has not answered for so long is not ready.
 const READY: Duration = Duration::from_secs(60);
 const SHORTEST_TOKEN: usize = 16;
@@ -73,14 +82,16 @@ impl Health {
 /// What answers need.
 #[derive(Debug)]
 pub struct Seen {
-    /// The configuration in force.
-    pub configs: watch::Receiver<Arc<Config>>,
+    /// What is to be seen.
+    pub sight: Arc<Sight>,
     /// The term of this daemon, while it leads.
     pub terms: watch::Receiver<Option<Arc<Fence>>>,
     /// How it is.
     pub health: Arc<Health>,
     token: Option<Token>,
-    read: Mutex<(Reader, Option<(Duration, Status)>)>,
+    /// Certificates of clients count.
+    takes_certificates: bool,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// A token, as its MAC under a key of this process: comparing takes the same time whatever was sent.
@@ -100,9 +111,19 @@ impl Token {
         Ok(Token(key, mac))
     }
 
+    /// Programs send it as `Bearer`; browsers ask for it as a password, whatever the user is called.
     fn fits(&self, headers: &HeaderMap) -> bool {
-        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-        sent.is_some_and(|sent| self.0.verify(sent.as_bytes(), &self.1))
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let password = |pair: &str| {
+            let pair = String::from_utf8(STANDARD.decode(pair).ok()?).ok()?;
+            pair.split_once(':').map(|(_, password)| password.to_owned())
+        };
+        let token = sent.and_then(|sent| match sent.split_once(' ')? {
+            ("Bearer", token) => Some(token.to_owned()),
+            ("Basic", pair) => password(pair),
+            _ => None,
+        });
+        token.is_some_and(|token| self.0.verify(token.as_bytes(), &self.1))
     }
 }
 
@@ -113,25 +134,14 @@ impl Seen {
     /// The token file is no use.
     pub fn new(
         config: &DaemonConfig,
-        configs: watch::Receiver<Arc<Config>>,
+        sight: Arc<Sight>,
         terms: watch::Receiver<Option<Arc<Fence>>>,
         health: Arc<Health>,
     ) -> Result<Seen, DaemonError> {
         let token = config.token_file.as_deref().map(Token::read).transpose()?;
-        Ok(Seen { configs, terms, health, token, read: Mutex::default() })
-    }
-
-    async fn status(&self) -> Result<Status, DaemonError> {
-        let mut read = self.read.lock().await;
-        if let Some((at, status)) = &read.1
-            && Fence::uptime() - *at < FRESH
-        {
-            return Ok(status.clone());
-        }
-        let config = self.configs.borrow().clone();
-        let status = read.0.read(&config).await?;
-        read.1 = Some((Fence::uptime(), status.clone()));
-        Ok(status)
+        let takes_certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        let tls = config.tls.as_ref().map(tls::serving).transpose()?;
+        Ok(Seen { sight, terms, health, token, takes_certificates, tls })
     }
 
     fn leads(&self) -> bool {
@@ -149,10 +159,12 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
 
 /// Answers for ever.
 pub async fn serve(listener: TcpListener, seen: Arc<Seen>) {
+    let tls = seen.tls.clone().map(TlsAcceptor::from);
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/startupz", get(started))
         .route("/readyz", get(ready))
+        .route("/", get(show_page))
         .route("/metrics", get(show_metrics))
         .route("/status.json", get(show_status))
         .with_state(seen);
@@ -164,15 +176,36 @@ pub async fn serve(listener: TcpListener, seen: Arc<Seen>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let (router, tls) = (router.clone(), tls.clone());
         tokio::spawn(async move {
             let _held = permit;
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MOST_HEAD).keep_alive(false);
             // Whoever asked may have gone, or was too slow.
-            let _ended = tokio::time::timeout(LONGEST, builder.serve_connection(TokioIo::new(stream), service)).await;
+            let _ended = tokio::time::timeout(LONGEST, connection(stream, tls, router)).await;
         });
     }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+    let Some(tls) = tls else { return answer(stream, Peer::default(), router).await };
+    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, tls.accept(stream)).await {
+        // One that no authority vouches for did not come so far.
+        let is_known = stream.get_ref().1.peer_certificates().is_some_and(|shown| !shown.is_empty());
+        answer(stream, Peer { is_known }, router).await;
+    }
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, router: Router) {
+    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MOST_HEAD).keep_alive(false);
+    let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Peer {
+    /// It has shown a certificate of an authority that the configuration names.
+    is_known: bool,
 }
 
 async fn started(State(seen): State<Arc<Seen>>) -> Response {
@@ -190,31 +223,57 @@ fn health(is_well: bool) -> Response {
     }
 }
 
-/// Refuses whoever has no token, where one is needed.
-fn admit(seen: &Seen, headers: &HeaderMap) -> Result<(), Response> {
-    match seen.token.as_ref().is_none_or(|token| token.fits(headers)) {
-        true => Ok(()),
-        false => Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response()),
+/// Refuses whoever has neither token nor certificate, where one is needed.
+fn admit(seen: &Seen, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
+    let is_open = seen.token.is_none() && !seen.takes_certificates;
+    if is_open || peer.is_known || seen.token.as_ref().is_some_and(|token| token.fits(headers)) {
+        return Ok(());
+    }
+    let how = [(header::WWW_AUTHENTICATE, "Basic realm=\"hourglass\", charset=\"UTF-8\"")];
+    Err((StatusCode::UNAUTHORIZED, how, "a token is needed\n").into_response())
+}
+
+fn failed(error: &DaemonError) -> Response {
+    (StatusCode::BAD_GATEWAY, format!("{}\n", explain(error))).into_response()
+}
+
+async fn asked(seen: &Seen, peer: Peer, headers: &HeaderMap) -> Result<Status, Response> {
+    admit(seen, peer, headers)?;
+    seen.sight.status().await.map_err(|error| failed(&error))
+}
+
+async fn show_page(State(seen): State<Arc<Seen>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    if let Err(refused) = admit(&seen, peer, &headers) {
+        return refused;
+    }
+    match seen.sight.picture().await {
+        Ok(picture) => {
+            let heads = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+                (header::CONTENT_SECURITY_POLICY, page::policy_of_content()),
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+                (header::X_FRAME_OPTIONS, "DENY".to_owned()),
+                (header::REFERRER_POLICY, "no-referrer".to_owned()),
+                (header::CACHE_CONTROL, "no-store".to_owned()),
+            ];
+            (heads, page::render(&picture)).into_response()
+        }
+        Err(error) => failed(&error),
     }
 }
 
-async fn asked(seen: &Seen, headers: &HeaderMap) -> Result<Status, Response> {
-    admit(seen, headers)?;
-    seen.status().await.map_err(|error| (StatusCode::BAD_GATEWAY, format!("{}\n", explain(&error))).into_response())
-}
-
-async fn show_metrics(State(seen): State<Arc<Seen>>, headers: HeaderMap) -> Response {
-    match asked(&seen, &headers).await {
+async fn show_metrics(State(seen): State<Arc<Seen>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    match asked(&seen, peer, &headers).await {
         Ok(status) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], metrics::text(&status, seen.leads())).into_response()
+            ([(header::CONTENT_TYPE, kind)], metrics::text(&status, &Own { leads: seen.leads(), waits: seen.sight.waits() })).into_response()
         }
         Err(refused) => refused,
     }
 }
 
-async fn show_status(State(seen): State<Arc<Seen>>, headers: HeaderMap) -> Response {
-    match asked(&seen, &headers).await {
+async fn show_status(State(seen): State<Arc<Seen>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    match asked(&seen, peer, &headers).await {
         Ok(status) => {
             let text = serde_json::to_string(&status).expect("a status has text keys");
             ([(header::CONTENT_TYPE, "application/json")], text).into_response()

@@ -3,17 +3,18 @@
 use serde::Serialize;
 
 use super::{
+    condition::{Condition, conditions as conditions_of},
     decide::Rules,
     ledger::{
         Entry,
-        event::{End, Happened},
+        event::{End, Happened, Span},
         state::{Balance, Paused},
     },
     recovered::{self, RecoveryStatus},
     tasks::{self, CoverageStatus, ReadStatus, ReadyStatus, TaskFacts, TaskStatus},
 };
 use crate::{
-    model::{ByteCount, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, SiteName, Timestamp},
+    model::{ByteCount, EntryNumber, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, Sha256, SiteName, Timestamp},
     repository::{
         catalog::{Catalog, CatalogPoint},
         record::{Depth, Record},
@@ -56,6 +57,8 @@ pub struct Status {
     pub reads: Vec<ReadStatus>,
     /// The last recovery that each record tells of.
     pub recoveries: Vec<RecoveryStatus>,
+    /// All that is wrong, the gravest first.
+    pub conditions: Vec<Condition>,
 }
 
 /// Who leads.
@@ -153,8 +156,71 @@ pub struct PolicyStatus {
     pub objective: Objective,
     /// Slots by how they ended, as far back as the ledger was read.
     pub slots: Slots,
+    /// The newest slots that are over, as far back as the ledger was read, oldest first.
+    pub recent: Vec<SlotStatus>,
     /// The newest point that was verified with a key, and how deep.
     pub verified: Option<Verified>,
+    /// Where its record ends.
+    pub head: Option<HeadStatus>,
+    /// Entries of its record that are void or lost.
+    pub void: usize,
+    /// The installation that its ledger belongs to.
+    pub identity: Option<String>,
+}
+
+/// Where a record ends. Whoever keeps this elsewhere can tell later whether the record was cut or rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeadStatus {
+    /// Number of the newest valid entry.
+    pub number: EntryNumber,
+    /// Digest of its bytes.
+    pub sha256: Sha256,
+}
+
+/// How a slot ended, or several of which the same is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SlotStatus {
+    /// The oldest.
+    pub first: Timestamp,
+    /// The newest.
+    pub last: Timestamp,
+    /// How many.
+    pub count: u64,
+    /// How.
+    pub end: SlotEnd,
+    /// The point that was made.
+    pub point: Option<RecoveryPointId>,
+    /// Why it is not done, for a person.
+    pub why: Option<String>,
+}
+
+/// How a slot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlotEnd {
+    /// With a complete point.
+    Done,
+    /// With a point that lacks something.
+    Incomplete,
+    /// Without a point.
+    Failed,
+    /// Without a run.
+    Missed,
+    /// Another slot's run stands for it.
+    CaughtUp,
+}
+
+impl SlotEnd {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SlotEnd::Done => "done",
+            SlotEnd::Incomplete => "incomplete",
+            SlotEnd::Failed => "failed",
+            SlotEnd::Missed => "missed",
+            SlotEnd::CaughtUp => "caught-up",
+        }
+    }
 }
 
 /// Slots by how they ended.
@@ -219,13 +285,15 @@ pub struct CareFacts {
     pub reads: Vec<ReadStatus>,
 }
 
-/// Computes it.
-pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], care: CareFacts, now: Timestamp) -> Status {
+/// Computes it. `identity` is this installation, where it is known.
+pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], care: CareFacts, identity: Option<&str>, now: Timestamp) -> Status {
     let recoveries = policies.iter().filter_map(|facts| recovered::last(&facts.rules.lineage.policy, facts.record.as_ref()?)).collect();
     let policies = policies.iter().map(|facts| of_policy(facts, now)).collect();
     let CareFacts { tasks, coverage, ready, reads } = care;
     let tasks = tasks.iter().map(|facts| tasks::status(facts, now)).collect();
-    Status { site: site.clone(), now, leader, policies, tasks, coverage, ready, reads, recoveries }
+    let conditions = Vec::new();
+    let status = Status { site: site.clone(), now, leader, policies, tasks, coverage, ready, reads, recoveries, conditions };
+    Status { conditions: conditions_of(&status, identity), ..status }
 }
 
 fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
@@ -257,7 +325,36 @@ fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
         rpo: facts.rpo,
         objective,
         slots: count(&facts.history),
+        recent: facts.history.iter().flat_map(over).collect(),
         verified,
+        head: facts.record.as_ref().and_then(Record::head).map(|head| HeadStatus { number: head.number, sha256: head.sha256 }),
+        void: facts.record.as_ref().map_or(0, |record| record.voids().len() + usize::from(record.gap().is_some())),
+        identity: balance.identity.clone(),
+    }
+}
+
+/// The slots that an entry says are over.
+fn over(entry: &Entry) -> Option<SlotStatus> {
+    let of = |span: &Span, end, why: Option<&String>| SlotStatus {
+        first: span.first,
+        last: span.last,
+        count: span.count,
+        end,
+        point: None,
+        why: why.cloned(),
+    };
+    match &entry.event {
+        Happened::Ended { slot, end, point, why, .. } => {
+            let end = match end {
+                End::Done => SlotEnd::Done,
+                End::Incomplete => SlotEnd::Incomplete,
+                End::Failed => SlotEnd::Failed,
+            };
+            Some(SlotStatus { point: point.clone(), ..of(&Span::extend(None, slot.at), end, why.as_ref()) })
+        }
+        Happened::Missed { slots, why } => Some(of(slots, SlotEnd::Missed, Some(why))),
+        Happened::Begun { caught_up: Some(slots), .. } => Some(of(slots, SlotEnd::CaughtUp, None)),
+        _ => None,
     }
 }
 
@@ -278,15 +375,15 @@ fn of_point(point: &CatalogPoint<'_>) -> PointStatus {
 
 pub(super) fn count(history: &[Entry]) -> Slots {
     let mut slots = Slots::default();
-    for entry in history {
-        match &entry.event {
-            Happened::Ended { end: End::Done, .. } => slots.done += 1,
-            Happened::Ended { end: End::Incomplete, .. } => slots.incomplete += 1,
-            Happened::Ended { end: End::Failed, .. } => slots.failed += 1,
-            Happened::Missed { slots: span, .. } => slots.missed += span.count,
-            Happened::Begun { caught_up: Some(span), .. } => slots.caught_up += span.count,
-            _ => {}
-        }
+    for slot in history.iter().flat_map(over) {
+        let counted = match slot.end {
+            SlotEnd::Done => &mut slots.done,
+            SlotEnd::Incomplete => &mut slots.incomplete,
+            SlotEnd::Failed => &mut slots.failed,
+            SlotEnd::Missed => &mut slots.missed,
+            SlotEnd::CaughtUp => &mut slots.caught_up,
+        };
+        *counted += slot.count;
     }
     slots
 }

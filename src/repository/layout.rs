@@ -144,6 +144,16 @@ pub fn lease_prefix(site: &SiteName) -> String {
     format!("{LEADERS_PREFIX}{site}/")
 }
 
+/// What people are told of a site, in the control store.
+pub fn notices(site: &SiteName, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", notices_prefix(site)))
+}
+
+/// Prefix of what people are told of a site, in the control store.
+pub fn notices_prefix(site: &SiteName) -> String {
+    format!("{NOTICES_PREFIX}{site}/")
+}
+
 /// Prefix of ledgers and orders of all schedules, in the control store.
 const SCHEDULE_PREFIX: &str = "schedule/";
 
@@ -162,6 +172,8 @@ pub fn findings_prefix(site: &SiteName, about: &str) -> String {
 pub fn finding(site: &SiteName, about: &str, number: u64) -> ObjectKey {
     key(format!("{}{number:020}.json", findings_prefix(site, about)))
 }
+/// Prefix of all notices, in the control store.
+const NOTICES_PREFIX: &str = "notices/";
 
 /// Prefix of all trust objects; their signatures lie below it too.
 pub const TRUST_PREFIX: &str = "trust/";
@@ -204,11 +216,12 @@ pub fn epoch_prefixes(lineage: &Lineage, epoch: &EpochId) -> [String; 4] {
     ["hints", "index", "packs", "packlists"].map(|kind| format!("{lineage}/{kind}/{epoch}/"))
 }
 
-/// The number in the last part of a numbered key (trust, vault, record entry, journal, ledger, lease, finding), when it has exactly that form.
+/// The number in the last part of a numbered key (trust, vault, record entry, journal, ledger, lease, notices, finding), when it has exactly that form.
 pub fn number(key: &ObjectKey) -> Option<u64> {
     let (folder, name) = key.as_str().rsplit_once('/')?;
     let (digits, extension) = name.split_once('.')?;
-    let in_control = || [RUNS_PREFIX, SCHEDULE_PREFIX, LEADERS_PREFIX, FINDINGS_PREFIX].iter().any(|prefix| folder.starts_with(prefix));
+    let in_control =
+        || [RUNS_PREFIX, SCHEDULE_PREFIX, LEADERS_PREFIX, NOTICES_PREFIX, FINDINGS_PREFIX].iter().any(|prefix| folder.starts_with(prefix));
     let numbered = folder == "trust" || folder.ends_with("/record") || folder.starts_with("vaults/") || in_control();
     let shape = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(extension, "json" | "age");
     (numbered && shape).then(|| digits.parse().ok()).flatten().filter(|n| *n > 0)

@@ -2,12 +2,12 @@
 
 use super::Resolver;
 use crate::{
-    config::{Blackout, DaemonConfig, LeaseConfig, LeaseKind, file::FileDaemon, lease::FileLease},
+    config::{Blackout, DaemonConfig, LeaseConfig, LeaseKind, file::FileDaemon, lease::FileLease, resolved::DaemonTls},
     model::SiteName,
 };
 
 /// What an address that others can reach needs.
-const NO_TOKEN: &str = "everything but health asks for a token: name its file, or listen on a loopback address";
+const NO_TOKEN: &str = "everything but health asks for a token or a certificate: name the file of one, or listen on a loopback address";
 
 impl Resolver<'_> {
     pub(super) fn daemon(&mut self, written: FileDaemon, site: Option<&SiteName>) -> DaemonConfig {
@@ -19,7 +19,13 @@ impl Resolver<'_> {
             }
         });
         let token_file = written.token_file.map(|file| self.path(file));
-        if token_file.is_none() && listen.is_some_and(|address| !address.ip().is_loopback()) {
+        let tls = written.tls.map(|tls| DaemonTls {
+            cert_file: self.path(tls.cert_file),
+            key_file: self.path(tls.key_file),
+            client_ca_file: tls.client_ca_file.map(|file| self.path(file)),
+        });
+        let asks = token_file.is_some() || tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        if !asks && listen.is_some_and(|address| !address.ip().is_loopback()) {
             self.say("daemon.listen", NO_TOKEN);
         }
         let identity = written.identity.filter(|identity| {
@@ -30,7 +36,7 @@ impl Resolver<'_> {
             ok
         });
         let lease = self.lease(written.lease.unwrap_or_default(), site);
-        DaemonConfig { listen, token_file, runs_at_once: written.runs_at_once.unwrap_or(2), identity, lease }
+        DaemonConfig { listen, token_file, tls, runs_at_once: written.runs_at_once.unwrap_or(2), identity, lease }
     }
 
     fn lease(&mut self, written: FileLease, site: Option<&SiteName>) -> LeaseConfig {
@@ -55,7 +61,7 @@ impl Resolver<'_> {
     pub(super) fn time_zone(&mut self, path: &str, written: Option<String>) -> jiff::tz::TimeZone {
         let zone = written.unwrap_or("UTC".to_owned());
         jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
-            self.say(&format!("{path}.time_zone"), &format!("{zone:?} is not a known time zone; use a name such as Europe/Brussels or UTC"));
+            self.say(path, &format!("{zone:?} is not a known time zone; use a name such as Europe/Brussels or UTC"));
             jiff::tz::TimeZone::UTC
         })
     }

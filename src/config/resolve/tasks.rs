@@ -41,7 +41,7 @@ impl Resolver<'_> {
     fn task(&mut self, path: &str, task: FileTask, known: &Known<'_>) -> Option<Task> {
         let timing = Timing {
             schedule: self.parse(&format!("{path}.schedule"), &task.schedule),
-            time_zone: self.time_zone(path, task.time_zone),
+            time_zone: self.time_zone(&format!("{path}.time_zone"), task.time_zone),
             jitter: self.duration(&format!("{path}.jitter"), task.jitter).unwrap_or_default(),
             blackouts: self.blackouts(path, &task.blackouts),
             catch_up: self.duration(&format!("{path}.catch_up"), task.catch_up).unwrap_or(DAY),

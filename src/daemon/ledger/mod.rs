@@ -96,7 +96,16 @@ impl Place {
     /// # Errors
     /// When the store does not answer.
     pub async fn history(&self, most: usize) -> Result<Vec<Entry>, DaemonError> {
-        let numbers = self.numbers().await?;
+        self.since(0, most).await
+    }
+
+    /// The newest entries above a number, oldest first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn since(&self, number: u64, most: usize) -> Result<Vec<Entry>, DaemonError> {
+        let mut numbers = self.numbers().await?;
+        numbers.retain(|found| *found > number);
         let mut entries = Vec::new();
         for number in numbers.iter().skip(numbers.len().saturating_sub(most)) {
             entries.extend(self.entry(*number).await?.and_then(Result::ok));
