@@ -79,6 +79,10 @@ fn the_chart_makes_of_every_guides_values_what_a_kubernetes_api_server_takes() {
         let text = rendered(&[&values, &all])
             .replace("namespace: hourglass", "namespace: default")
             .replace(r#""namespace":"hourglass""#, r#""namespace":"default""#);
+        assert!(
+            text.contains("kind: PrometheusRule") && text.contains("- alert: HourglassAbsent"),
+            "{page}: the rules are those of config/prometheus"
+        );
         let known: Vec<&str> = text.split("\n---\n").filter(|object| !object.contains("monitoring.coreos.com")).collect();
         let file = folder.path().join("objects.yaml");
         fs::write(&file, known.join("\n---\n")).unwrap();
