@@ -34,6 +34,8 @@ const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/restore-tests/platform/
 /// What is known of region A when it is gone, all of it outside of it.
 struct Lost {
     place: Place,
+    /// Reachable for as long as they are held.
+    _stores: Stores,
     kit: PathBuf,
     gateway: String,
     written: Vec<Written>,
@@ -78,7 +80,7 @@ fn lose_region_a(b: &Place, kept: &Path) -> Lost {
     stores.lose_region_a();
     let event = Timestamp::now();
     let written = load.stop();
-    Lost { place: a, kit, gateway, written, event, portal, policies, digests }
+    Lost { place: a, _stores: stores, kit, gateway, written, event, portal, policies, digests }
 }
 
 /// Region B, as the runbook makes it. It ends with this, and with this process.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use hourglass::{
@@ -80,6 +81,8 @@ pub struct Stores {
     copies: StoreConfig,
     /// The control store of region B.
     control_b: StoreConfig,
+    /// Keeps the network between regions, through which they are reached, while no region is on it.
+    link: String,
 }
 
 impl Stores {
@@ -89,7 +92,11 @@ impl Stores {
             let made = runtime.block_on(bucket(S3::SeaweedFs, None));
             StoreConfig { endpoint: Some(endpoint.parse().unwrap()), ..made }
         });
-        Stores { runtime, of_a: [one, other], copies, control_b }
+        let bridge = format!("hg-{}", require("HOURGLASS_LAB_WAN").trim_start_matches("10.").replace('.', "-"));
+        let link = format!("{bridge}-s");
+        ip(&["link", "add", &link, "type", "dummy"]);
+        ip(&["link", "set", &link, "master", &bridge, "up"]);
+        Stores { runtime, of_a: [one, other], copies, control_b, link }
     }
 
     /// Nothing is left of what region A had.
@@ -103,6 +110,17 @@ impl Stores {
             });
         }
     }
+}
+
+impl Drop for Stores {
+    fn drop(&mut self) {
+        ip(&["link", "delete", &self.link]);
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let done = Command::new("ip").args(arguments).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// The site of region A.
