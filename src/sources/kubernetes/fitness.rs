@@ -18,7 +18,7 @@ pub type Answer = (String, Result<String, String>);
 /// # Errors
 /// When it does not answer.
 pub fn fitness(config: &KubernetesConfig, needs: &ClusterNeeds) -> Result<Vec<Answer>, SourceError> {
-    let api = Api::connect(config.kubeconfig.as_deref(), config.context.as_deref())?;
+    let api = Api::connect(&config.access)?;
     api.block(async {
         let nodes: Vec<Value> = api.all("/api/v1/nodes", None).await?.into_iter().filter(takes_pods).collect();
         let mut answers = vec![("it answers".to_owned(), Ok(format!("{} nodes are ready and take pods", nodes.len())))];

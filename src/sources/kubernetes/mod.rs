@@ -170,7 +170,7 @@ impl Source for KubernetesSource {
     }
 
     fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
-        let api = Api::connect(self.config.kubeconfig.as_deref(), self.config.context.as_deref())?;
+        let api = Api::connect(&self.config.access)?;
         api.block(existing::existing(&api, &self.config))
     }
 
