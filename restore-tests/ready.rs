@@ -21,9 +21,10 @@ fn points_certificates_licences_and_credentials_are_asked_and_what_is_not_so_is_
     site.configure(&format!("sources:\n  tree: {{ files: {{ path: {tree:?} }} }}\npolicies:\n  p: {{ members: {{ tree: required }} }}\n"));
     fs::copy(lab::tls("ca.crt"), site.path("ca.pem")).unwrap();
     let good = fs::read_to_string(site.path("hourglass.yaml")).unwrap();
+    let later = jiff::Zoned::now().year() + 5;
     let ask = |valid_for: &str, age: &str| {
         let ready = format!(
-            "  points: {{ p@we/1: {age} }}\n  certificates: {{ ca: ca.pem, gone: gone.pem }}\n  licences: {{ old: 2020-01-01, new: 2100-01-01 }}\n  valid_for: {valid_for}\n  credentials: [tree]\n"
+            "  points: {{ p@we/1: {age} }}\n  certificates: {{ ca: ca.pem, gone: gone.pem }}\n  licences: {{ old: 2020-01-01, new: {later}-01-01 }}\n  valid_for: {valid_for}\n  credentials: [tree]\n"
         );
         fs::write(site.path("hourglass.yaml"), format!("{good}ready:\n{ready}")).unwrap();
         let checks = checks(&site, 3);
@@ -34,7 +35,7 @@ fn points_certificates_licences_and_credentials_are_asked_and_what_is_not_so_is_
     assert!(before("certificate ca") && !before("certificate gone") && !before("licence old") && before("licence new") && before("credentials tree"));
     site.run(&["keys", "prove"], 0);
     site.run(&["backup", "p", "--quiet"], 0);
-    let after = ask("40000d", "1h");
+    let after = ask("3000d", "1h");
     assert!(after("points p@we/1") && !after("certificate ca") && !after("licence new"));
     assert!(!ask("1s", "0s")("points p@we/1"), "it is too old");
     // The object that every restore needs is gone: no point is complete any more.

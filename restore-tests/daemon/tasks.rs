@@ -98,10 +98,11 @@ async fn a_check_of_a_part_reads_everything_once_that_is_due_and_never_calls_rea
 
 #[tokio::test]
 async fn a_task_ends_with_its_daemon_and_at_its_deadline_and_the_next_daemon_tries_it_again() {
-    let kept = with_tasks(&format!("  restores: {{ restore_test: {{ policy: p, into: {{ data: slow }} }}, {NEVER}, retries: 1 }}\n"));
+    let kept = with_tasks(&format!("  restores: {{ restore_test: {{ policy: p, into: {{ data: data }} }}, {NEVER}, retries: 1 }}\n"));
     let load = format!("cd {} && echo $$ > loading; while ! [ -e go ]; do sleep 0.1; done; cat > loaded", kept.site.path("").display());
     let slow = format!("sources:\n  slow: {{ command: {{ dump: [cat], load: [sh, -c, {load:?}] }} }}\n");
     let config = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap().replace("sources:\n", &slow);
+    let config = config.replace("into: { data: data }", "into: { data: slow }");
     fs::write(kept.site.path("hourglass.yaml"), &config).unwrap();
     kept.halt();
     let daemon = kept.daemon("a");

@@ -100,8 +100,10 @@ impl Resolver<'_> {
     }
 
     pub(super) fn location(&mut self, path: &str, location: Option<String>, known: &Known<'_>) -> Option<String> {
+        // That there is no primary location is said where locations are.
+        let Some(location) = location else { return Some(PRIMARY.to_owned()) };
         let names: Vec<&str> = known.locations.keys().map(String::as_str).collect();
-        self.one_of(path, location.unwrap_or_else(|| PRIMARY.to_owned()), &names)
+        self.one_of(path, location, &names)
     }
 
     fn verify(&mut self, path: &str, written: FileVerify, known: &Known<'_>) -> Option<Work> {
