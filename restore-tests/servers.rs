@@ -27,8 +27,8 @@ fn mysql_and_mariadb_answer_with_binary_log_and_tls_and_keep_a_commit_through_a_
     let _lab = [Servers::MariaDb, Servers::MySql8].map(Servers::alone);
     for which in [SqlServer::MariaDbA, SqlServer::MariaDbB, SqlServer::MySql8A, SqlServer::MySql8B] {
         let server = which.get();
-        let gtid = if matches!(which, SqlServer::MySql8A | SqlServer::MySql8B) { "gtid_mode" } else { "'ON'" };
-        let answer = sql(&server, "ca.crt", &format!("select log_bin, local_infile, {gtid}, binlog_format")).unwrap();
+        let gtid = if matches!(which, SqlServer::MySql8A | SqlServer::MySql8B) { "@@gtid_mode" } else { "'ON'" };
+        let answer = sql(&server, "ca.crt", &format!("select @@log_bin, @@local_infile, {gtid}, @@binlog_format")).unwrap();
         assert_eq!(answer.trim(), "1\t1\tON\tROW", "{which:?}");
         assert!(server.socket.exists(), "{which:?}");
         let refused = sql(&server, "rogue-ca.crt", "select 1").unwrap_err();

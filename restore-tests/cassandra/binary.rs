@@ -13,10 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::world::{answers, cql, drop_keyspaces, yaml};
 use crate::{
     lab::{self, CassandraCluster},
-    recover::{
-        Watched,
-        taken::{Elsewhere, Frozen},
-    },
     site::{Site, find},
 };
 
@@ -163,37 +159,6 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
     assert!(here == there, "rows differ");
     drop_keyspaces(from, &["killed"]);
     drop_keyspaces(to, &["killed"]);
-}
-
-#[test]
-fn a_process_frozen_in_a_load_into_cassandra_writes_nothing_when_it_wakes_after_a_takeover() {
-    let _lab = lab::Servers::Cassandra.together();
-    let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
-    fill(from, "frozen");
-    drop_keyspaces(to, &["frozen"]);
-    let site = site("frozen", "");
-    site.run(&["backup", "p", "--quiet"], 0);
-    let elsewhere = Elsewhere::new(&site);
-    let mut running = Watched::start(&site, &["restore", "p", "kps", "--into", "dr"]);
-    let there = || {
-        let tables = cql(to, &["SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'frozen'"]);
-        tables.len() == 2 && !cql(to, &["SELECT a FROM frozen.t LIMIT 1"]).is_empty()
-    };
-    assert!(running.reaches(|_| there()), "{}", running.said());
-    let frozen = Frozen::new(&running);
-    let counted = cql(to, &["SELECT COUNT(*) FROM frozen.t", "SELECT COUNT(*) FROM frozen.c"]);
-    assert_ne!(counted, vec![format!("({ROWS},)"); 2], "it was frozen too late to show anything");
-    let listed = site.run(&["runs", "list"], 0);
-    let run = listed.lines().find(|line| line.contains("restore")).and_then(|line| line.split_whitespace().next()).unwrap();
-    elsewhere.take_restore_over(run).end(0);
-    assert!(answers(from, &of("frozen")) == answers(to, &of("frozen")), "rows differ");
-    // The service runs again: a row that is written late would be there, and a counter that is counted late would be more.
-    cql(to, &["TRUNCATE frozen.t", "UPDATE frozen.c SET n = n + 1 WHERE a = 1"]);
-    let after = answers(to, &of("frozen"));
-    frozen.wake_late(running);
-    assert!(answers(to, &of("frozen")) == after && after[0].is_empty(), "something was written");
-    drop_keyspaces(from, &["frozen"]);
-    drop_keyspaces(to, &["frozen"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub fn send(address: &str, request: &[u8]) -> String {
 
 pub fn get(address: &str, path: &str, token: Option<&str>) -> String {
     let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-    send(address, format!("GET {path} HTTP/1.1\r\nHost: here\r\n{token}\r\n").as_bytes())
+    send(address, format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{token}\r\n").as_bytes())
 }
 
 #[tokio::test]

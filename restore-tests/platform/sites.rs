@@ -94,8 +94,10 @@ impl Stores {
         });
         let bridge = format!("hg-{}", require("HOURGLASS_LAB_WAN").trim_start_matches("10.").replace('.', "-"));
         let link = format!("{bridge}-s");
-        ip(&["link", "add", &link, "type", "dummy"]);
+        let other_end = format!("{link}o");
+        ip(&["link", "add", &link, "type", "veth", "peer", "name", &other_end]);
         ip(&["link", "set", &link, "master", &bridge, "up"]);
+        ip(&["link", "set", &other_end, "up"]);
         Stores { runtime, of_a: [one, other], copies, control_b, link }
     }
 

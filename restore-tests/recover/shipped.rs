@@ -1,7 +1,7 @@
 //! The steps of the vendors' runbooks that the lab has systems for, run from the shipped files as they are written: objects, images, rows. What needs a
 //! cloud, the vendor's own programs or data that lies elsewhere is left out.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{Watched, run_id};
 use crate::{
@@ -89,22 +89,48 @@ metadata: { name: gateway, namespace: NAME }
 spec: { scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: gateway }, maxReplicas: 3 }
 "#;
 
-/// The runbook with these steps alone, which need of each other what they did.
+/// A step of a runbook as it is written: its name, what it needs, its section.
+struct Written<'a> {
+    id: &'a str,
+    needs: Vec<&'a str>,
+    needs_line: &'a str,
+    section: &'a str,
+}
+
+fn written<'a>(sections: impl Iterator<Item = &'a str>) -> Vec<Written<'a>> {
+    let step = |section: &'a str| {
+        let id = section.lines().find_map(|line| line.strip_prefix("id: "))?;
+        let needs_line = section.lines().find(|line| line.starts_with("needs: ")).unwrap();
+        let needs = needs_line.trim_start_matches("needs: [").trim_end_matches(']').split(", ").filter(|need| !need.is_empty());
+        Some(Written { id, needs: needs.collect(), needs_line, section })
+    };
+    sections.filter_map(step).collect()
+}
+
+/// Which of the steps that are kept a step waits for, past those that are left out.
+fn waits<'a>(all: &[Written<'a>], of: &Written<'a>, kept: &[&str], found: &mut BTreeSet<&'a str>) {
+    for need in &of.needs {
+        match all.iter().find(|step| step.id == *need) {
+            Some(step) if !kept.contains(need) => waits(all, step, kept, found),
+            _ => drop(found.insert(need)),
+        }
+    }
+}
+
+/// The runbook with these steps alone.
 fn cut(book: &str, steps: &[&str]) -> String {
     let mut sections = book.split("\n## ");
     let mut text = sections.next().unwrap().to_owned();
-    let mut left: Vec<&str> = steps.to_vec();
-    for section in sections {
-        let Some(id) = section.lines().find_map(|line| line.strip_prefix("id: ")) else { continue };
-        if !steps.contains(&id) {
-            continue;
-        }
-        left.retain(|step| *step != id);
-        let line = section.lines().find(|line| line.starts_with("needs: ")).unwrap();
-        let needs = line.trim_start_matches("needs: [").trim_end_matches(']').split(", ").filter(|need| steps.contains(need));
-        text += &format!("\n## {}", section.replace(line, &format!("needs: [{}]", needs.collect::<Vec<_>>().join(", "))));
+    let all = written(sections);
+    for id in steps {
+        assert!(all.iter().any(|step| step.id == *id), "the runbook has no step {id}");
     }
-    assert!(left.is_empty(), "the runbook has no steps {left:?}");
+    for step in all.iter().filter(|step| steps.contains(&step.id)) {
+        let mut needs = BTreeSet::new();
+        waits(&all, step, steps, &mut needs);
+        let line = format!("needs: [{}]", needs.into_iter().collect::<Vec<_>>().join(", "));
+        text += &format!("\n## {}", step.section.replace(step.needs_line, &line));
+    }
     text
 }
 

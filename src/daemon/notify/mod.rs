@@ -76,7 +76,7 @@ impl SendError {
         match self {
             SendError::Smtp(error) if error.is_tls() => Some("check ca_file, mode and least_tls, and that the certificate names the host"),
             SendError::Smtp(error) if error.is_permanent() => Some("check user, password_file, from and to"),
-            SendError::Smtp(_) => Some("check host, port and mode"),
+            SendError::Smtp(_) => Some("check host, port, mode, ca_file and least_tls"),
             SendError::Web(_) => Some("check the address, ca_file and least_tls"),
             SendError::Refused { status: 401 | 403 | 404 } => Some("check the address and token_file"),
             SendError::Cluster(_) => Some("allow the service account to create events in its namespace"),
