@@ -37,7 +37,7 @@ fn points_certificates_licences_and_credentials_are_asked_and_what_is_not_so_is_
     site.run(&["backup", "p", "--quiet"], 0);
     let after = ask("3000d", "1h");
     assert!(after("points p@we/1") && !after("certificate ca") && !after("licence new"));
-    assert!(!ask("1s", "0s")("points p@we/1"), "it is too old");
+    assert!((0..200).any(|_| !ask("1s", "1s")("points p@we/1")), "it becomes too old");
     // The object that every restore needs is gone: no point is complete any more.
     let sealed = fs::read_dir(site.path("repository/p@we/1/sealed")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(sealed).unwrap();

@@ -16,11 +16,17 @@ const NEVER: &str = "schedule: \"0 0 1 1 *\"";
 
 /// A site with another location and these tasks, and one point.
 fn with_tasks(tasks: &str) -> Kept {
+    with_tasks_and(tasks, |_| String::new())
+}
+
+/// The same with more sources.
+fn with_tasks_and(tasks: &str, sources: impl Fn(&Kept) -> String) -> Kept {
     let kept = Kept::new("0 0 1 1 *", "    keep: { last: 3 }\n");
     let config = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap();
     fs::create_dir(kept.site.path("other")).unwrap();
     let other = format!("locations:\n  other: {{ url: {:?} }}\n", kept.site.path("other").display().to_string());
-    fs::write(kept.site.path("hourglass.yaml"), config.replace("locations:\n", &other) + "tasks:\n" + tasks).unwrap();
+    let config = config.replace("locations:\n", &other).replace("sources:\n", &format!("sources:\n{}", sources(&kept)));
+    fs::write(kept.site.path("hourglass.yaml"), config + "tasks:\n" + tasks).unwrap();
     kept.site.run(&["backup", "p", "--quiet"], 0);
     kept
 }
@@ -98,12 +104,11 @@ async fn a_check_of_a_part_reads_everything_once_that_is_due_and_never_calls_rea
 
 #[tokio::test]
 async fn a_task_ends_with_its_daemon_and_at_its_deadline_and_the_next_daemon_tries_it_again() {
-    let kept = with_tasks(&format!("  restores: {{ restore_test: {{ policy: p, into: {{ data: data }} }}, {NEVER}, retries: 1 }}\n"));
-    let load = format!("cd {} && echo $$ > loading; while ! [ -e go ]; do sleep 0.1; done; cat > loaded", kept.site.path("").display());
-    let slow = format!("sources:\n  slow: {{ command: {{ dump: [cat], load: [sh, -c, {load:?}] }} }}\n");
-    let config = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap().replace("sources:\n", &slow);
-    let config = config.replace("into: { data: data }", "into: { data: slow }");
-    fs::write(kept.site.path("hourglass.yaml"), &config).unwrap();
+    let task = format!("  restores: {{ restore_test: {{ policy: p, into: {{ data: slow }} }}, {NEVER}, retries: 1 }}\n");
+    let kept = with_tasks_and(&task, |kept| {
+        let load = format!("cd {} && echo $$ > loading; while ! [ -e go ]; do sleep 0.1; done; cat > loaded", kept.site.path("").display());
+        format!("  slow: {{ command: {{ dump: [cat], load: [sh, -c, {load:?}] }} }}\n")
+    });
     kept.halt();
     let daemon = kept.daemon("a");
     daemon.says("leads", 1);
@@ -113,6 +118,7 @@ async fn a_task_ends_with_its_daemon_and_at_its_deadline_and_the_next_daemon_tri
     kept.is_gone(&loading).await;
     fs::remove_file(kept.site.path("loading")).unwrap();
     // The next one begins it anew, and this time it takes too long.
+    let config = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap();
     fs::write(kept.site.path("hourglass.yaml"), config.replace("retries: 1", "retries: 1, deadline: 3s")).unwrap();
     let next = kept.daemon("b");
     next.says("leads", 1);

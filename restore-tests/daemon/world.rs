@@ -136,9 +136,9 @@ impl Kept {
         let began = Instant::now();
         loop {
             let history = self.history_of(name).await;
-            let ends =
+            let mut ends =
                 history.iter().filter_map(|entry| if let Happened::Ended { end, why, .. } = &entry.event { Some((*end, why.clone())) } else { None });
-            if let Some(end) = ends.skip(times - 1).next() {
+            if let Some(end) = ends.nth(times - 1) {
                 return end;
             }
             assert!(began.elapsed() < PATIENCE, "{name} does not end {times} times\n{}", self.tell(&history));

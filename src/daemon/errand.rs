@@ -16,23 +16,25 @@ use crate::config::{Config, TaskDepth, Work};
 
 /// The program that runs here, also when its file was replaced.
 const PROGRAM: &str = "/proc/self/exe";
-/// How long it may take to reach a safe point when it is asked to end.
-const GRACE: Duration = Duration::from_secs(60);
+/// How long it may take to reach a safe point when it is asked to end, before it has to end at once.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long that may take, commands that it began included, before it is killed.
+const LAST: Duration = Duration::from_secs(20);
 /// What it may say at most.
 const MOST_SAID: u64 = 16 << 20;
 /// Problems that are told of at most.
 const SHOWN: usize = 5;
 const LATE: &str = "it did not end before its deadline";
 
-/// A process that does a task. Dropped, it is killed.
+/// A process that does a task. Dropped, it ends as it does when this process ends: by itself, so that commands which it began end too.
 #[derive(Debug)]
 pub struct Errand {
     child: Child,
     /// It ends when this does, so that it never outlives whoever began it.
-    _leash: ChildStdin,
+    leash: Option<ChildStdin>,
     said: JoinHandle<Vec<u8>>,
     deadline: Instant,
-    /// Why it was asked to end, and when it is killed.
+    /// Why it was asked to end, and when.
     asked: Option<(&'static str, Instant)>,
 }
 
@@ -78,16 +80,16 @@ impl Errand {
     pub fn begin(config: &Config, work: &Work, deadline: Duration) -> std::io::Result<Errand> {
         let mut command = Command::new(PROGRAM);
         command.args(arguments(work)).arg("--config").arg(&config.path).args(["--output", "json", "--quiet", "--until-stdin-ends"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
-        let (leash, out) = (child.stdin.take().expect("it is piped"), child.stdout.take().expect("it is piped"));
-        Ok(Errand { child, _leash: leash, said: tokio::spawn(read(out)), deadline: Instant::now() + deadline, asked: None })
+        let (leash, out) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
+        Ok(Errand { child, leash, said: tokio::spawn(read(out)), deadline: Instant::now() + deadline, asked: None })
     }
 
     /// Asks it to reach a safe point.
     pub fn stop(&mut self, why: &'static str) {
         if self.asked.is_none() {
-            self.asked = Some((why, Instant::now() + GRACE));
+            self.asked = Some((why, Instant::now()));
             if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
                 // It may have ended.
                 let _gone = kill_process(pid, Signal::TERM);
@@ -100,7 +102,11 @@ impl Errand {
         if Instant::now() >= self.deadline {
             self.stop(LATE);
         }
-        if self.asked.is_some_and(|(_, last)| Instant::now() >= last) {
+        let waited = self.asked.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        if waited >= GRACE {
+            self.leash = None;
+        }
+        if waited >= GRACE + LAST {
             // It may have ended.
             let _gone = self.child.start_kill();
         }
