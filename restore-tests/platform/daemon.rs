@@ -19,13 +19,14 @@ const OWN: &str = "--namespace=hourglass";
 const CERTIFICATES: [&str; 3] = ["ca.crt", "client.crt", "client.key"];
 const TOKEN: &str = "a-token-of-this-test-0123456789";
 
-/// What pods are told: the site's own configuration, with files where the chart mounts them, and the credentials of the pod.
-fn configuration(site: &Site) -> Value {
+/// What pods are told: the site's own configuration and tasks, with files where the chart mounts them, and the credentials of the pod.
+fn configuration(site: &Site, tasks: Value) -> Value {
     let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(site.path("hourglass.yaml")).unwrap()).unwrap();
     for key in ["capture_key_file", "operator_key_file", "state_dir"] {
         config.as_object_mut().unwrap().remove(key);
     }
     config["sources"]["policies"]["files"]["path"] = "/mnt/policies".into();
+    config["tasks"] = tasks;
     move_files(&mut config["sources"]);
     config
 }
@@ -42,8 +43,13 @@ fn move_files(value: &mut Value) {
     }
 }
 
+/// Copies of all points to the other site's store, each minute.
+pub fn copies() -> Value {
+    json!({"copies": {"copy": {"to": "other"}, "schedule": "* * * * *"}})
+}
+
 /// Installs the chart, as the guide says, and waits until both replicas are ready. `policies` is the folder of exported policies, on the node.
-pub fn install(place: &Place, site: &Site, policies: &Path) {
+pub fn install(place: &Place, site: &Site, policies: &Path, tasks: Value) {
     fs::set_permissions(policies, fs::Permissions::from_mode(0o755)).unwrap();
     place.kubectl(&["create", "namespace", "hourglass"]);
     let stores = place.folder.join("stores-of-the-daemon");
@@ -58,7 +64,7 @@ pub fn install(place: &Place, site: &Site, policies: &Path) {
     let image = place.worker_image();
     let (repository, tag) = image.rsplit_once(':').unwrap();
     let values = json!({
-        "image": {"repository": repository, "tag": tag}, "configuration": configuration(site), "envFrom": [{"secretRef": {"name": "stores"}}],
+        "image": {"repository": repository, "tag": tag}, "configuration": configuration(site, tasks), "envFrom": [{"secretRef": {"name": "stores"}}],
         "rbac": {"workers": [NAMESPACE]}, "networkPolicy": {"ports": [443, 3306, 5000, 6443, 9042]},
         "volumes": [{"name": "policies", "hostPath": {"path": policies}}],
         "volumeMounts": [{"name": "policies", "mountPath": "/mnt/policies", "readOnly": true}],
@@ -84,6 +90,18 @@ pub fn next_point(place: &Place, site: &Site, since: Timestamp) -> String {
             )),
         }
     })
+}
+
+/// Waits until a point is whole at the other site.
+pub fn copied(site: &Site, id: &str) {
+    eventually(|| {
+        let listed: Value = serde_json::from_str(&site.run(&["--output", "json", "points", "list", "production"], 0)).unwrap();
+        let points = find(&listed, "points").and_then(Value::as_array).unwrap();
+        match points.iter().find(|point| point["id"] == *id) {
+            Some(point) if point["locations"]["other"]["complete"] == true => Ok(()),
+            _ => Err(format!("{id} is not copied: {listed}")),
+        }
+    });
 }
 
 /// The pod that leads, as the Lease says.

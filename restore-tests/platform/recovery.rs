@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     client::{Load, Written, call, token},
@@ -56,7 +56,7 @@ fn digests(place: &Place) -> Vec<String> {
     IMAGES.iter().map(digest).collect()
 }
 
-/// Region A under load, points that the daemon makes there on schedule, copies of them, a kit for region B, more load, and its end.
+/// Region A under load, points that the daemon makes and copies there on schedule, a kit for region B, more load, and its end.
 fn lose_region_a(b: &Place, kept: &Path) -> Lost {
     let mut region = Cluster::region_for_the_platform(Region::A);
     let a = Place { name: "a", folder: region.folder().to_owned() };
@@ -69,13 +69,13 @@ fn lose_region_a(b: &Place, kept: &Path) -> Lost {
     let we = of_region_a(&a, outside.path(), &stores);
     let (manager, gateway) = (a.service("manager"), a.service("gateway"));
     let load = Load::start(&manager, &gateway, &kept.join("written"));
-    daemon::install(&a, &we, outside.path());
+    daemon::install(&a, &we, outside.path(), daemon::copies());
     daemon::judge_rights(&a, "we");
     load.goes_on(100);
     daemon::next_point(&a, &we, Timestamp::now());
     daemon::lose_leader(&a, "we");
-    daemon::next_point(&a, &we, Timestamp::now());
-    we.run(&["copy", "--to", "other", "--quiet"], 0);
+    let last = daemon::next_point(&a, &we, Timestamp::now());
+    daemon::copied(&we, &last);
     load.goes_on(50);
     let kit = kit_of_region_b(&we, &a, b, &stores, kept);
     let (portal, policies, digests) = (listing(&a.portal_files()), listing(outside.path()), digests(&a));
@@ -249,7 +249,7 @@ fn a_lost_region_comes_back_whole_in_another_one_by_the_shipped_runbook() {
     assert_eq!(residue::in_releases(b, &old), Vec::<String>::new());
     assert_eq!(call(&gateway, &issued_before.id, "b-4"), Ok(200));
     // It goes on with the policy, in the next generation, by the daemon in the new region.
-    daemon::install(b, &ne, &b.folder.join("policies"));
+    daemon::install(b, &ne, &b.folder.join("policies"), json!({}));
     let scheduled = daemon::next_point(b, &ne, Timestamp::now());
     assert!(scheduled.starts_with("production@ne/2:"), "{scheduled}");
     let first = ne.run(&["schedule", "show", "production"], 0);
