@@ -99,7 +99,10 @@ pub fn copied(site: &Site, id: &str) {
         let points = find(&listed, "points").and_then(Value::as_array).unwrap();
         match points.iter().find(|point| point["id"] == *id) {
             Some(point) if point["locations"]["other"]["complete"] == true => Ok(()),
-            _ => Err(format!("{id} is not copied: {listed}")),
+            _ => {
+                let task = site.output(&["--output", "json", "schedule", "show", "copies"]).stdout;
+                Err(format!("{id} is not copied: {}", String::from_utf8_lossy(&task)))
+            }
         }
     });
 }
