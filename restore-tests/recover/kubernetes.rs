@@ -307,7 +307,7 @@ fn a_process_frozen_in_a_kubernetes_apply_changes_nothing_when_it_wakes_after_a_
     b.run(&["delete", "configmap", "--namespace", name, before.keys().find(|name| name.starts_with('m')).unwrap()]);
     b.run(&["patch", "cronjob", "j0", "--namespace", name, "--type=merge", "--patch={\"spec\":{\"suspend\":true}}"]);
     let after = [lost.all("configmaps"), lost.all("cronjobs")];
-    frozen.wake_late(running);
+    frozen.ends_with_its_lease(running);
     assert_eq!([lost.all("configmaps"), lost.all("cronjobs")], after);
 }
 
