@@ -46,6 +46,10 @@ fn the_commands_of_the_cassandra_guide_work_as_written() {
     let said = run(home.path(), &first("sh"));
     assert!(said.contains("is complete") && said.contains("found equal to what was saved"), "{said}");
     assert_eq!(cql(to, &["SELECT * FROM shop.t"]), ["(1, 'shop')"]);
+    // Rows that are not captured, and a keyspace that is left out, are not covered.
+    let states = crate::coverage::states(home.path(), 3);
+    let of = |name: &str| states[&format!("kps/keyspace/{name}")].as_str();
+    assert_eq!((of("shop"), of("throttling"), of("scratch")), ("covered", "uncovered", "uncovered"), "{states:?}");
     assert!(cql(to, &["SELECT * FROM throttling.t"]).is_empty(), "only its schema is saved");
     assert_eq!(cql(to, &["SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name IN ('shop', 'throttling', 'scratch')"]).len(), 2);
     assert_eq!(cql(to, &["SELECT can_login FROM system_auth.roles WHERE role = 'hourglass'"]), ["(True,)"]);

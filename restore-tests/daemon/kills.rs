@@ -25,7 +25,7 @@ impl Dice {
 }
 
 /// Processes whose parent is one of these, and theirs.
-fn descendants(of: &[u32]) -> Vec<u32> {
+pub fn descendants(of: &[u32]) -> Vec<u32> {
     let output = Command::new("ps").args(["-eo", "pid=,ppid="]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let pairs: Vec<(u32, u32)> = text

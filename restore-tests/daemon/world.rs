@@ -98,7 +98,7 @@ impl Kept {
         "p@we/1".parse().unwrap()
     }
 
-    fn keys(&self) -> CaptureFile {
+    pub fn keys(&self) -> CaptureFile {
         IdentityFile::open_capture(&self.site.path("capture.key")).unwrap()
     }
 
@@ -109,16 +109,84 @@ impl Kept {
         }
     }
 
-    async fn place(&self) -> Place {
-        Place { store: self.store("control").await, key: key(&self.keys(), &self.lineage()), lineage: self.lineage() }
+    async fn place(&self, name: &str) -> Place {
+        let lineage: Lineage = format!("{name}@we/1").parse().unwrap();
+        Place { store: self.store("control").await, key: key(&self.keys(), &lineage), lineage }
     }
 
     pub async fn history(&self) -> Vec<Entry> {
-        self.place().await.history(2000).await.unwrap()
+        self.history_of("p").await
+    }
+
+    /// Of another policy, or of a task.
+    pub async fn history_of(&self, name: &str) -> Vec<Entry> {
+        self.place(name).await.history(2000).await.unwrap()
     }
 
     pub async fn balance(&self) -> Balance {
-        Ledger::open(self.place().await).await.unwrap().balance().clone()
+        self.balance_of("p").await
+    }
+
+    pub async fn balance_of(&self, name: &str) -> Balance {
+        Ledger::open(self.place(name).await).await.unwrap().balance().clone()
+    }
+
+    /// Waits until so many slots are over; gives how the last of them ended, and why.
+    pub async fn ended(&self, name: &str, times: usize) -> (End, Option<String>) {
+        let began = Instant::now();
+        loop {
+            let history = self.history_of(name).await;
+            let mut ends =
+                history.iter().filter_map(|entry| if let Happened::Ended { end, why, .. } = &entry.event { Some((*end, why.clone())) } else { None });
+            if let Some(end) = ends.nth(times - 1) {
+                return end;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} does not end {times} times\n{}", self.tell(&history));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until a ledger is as wanted.
+    pub async fn until_of(&self, name: &str, what: &str, wanted: impl Fn(&Balance) -> bool) {
+        let began = Instant::now();
+        while !wanted(&self.balance_of(name).await) {
+            assert!(began.elapsed() < PATIENCE, "{what} does not come\n{}", self.tell(&self.history_of(name).await));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// When the first run began.
+    pub async fn when_begun(&self, name: &str) -> hourglass::model::Timestamp {
+        let history = self.history_of(name).await;
+        history.iter().find(|entry| matches!(entry.event, Happened::Begun { .. })).unwrap().written
+    }
+
+    /// When the first slot that was begun was over.
+    pub async fn when_over(&self, name: &str) -> hourglass::model::Timestamp {
+        let history = self.history_of(name).await;
+        history.iter().find(|entry| matches!(entry.event, Happened::Ended { .. })).unwrap().written
+    }
+
+    /// Waits for a file that holds the number of a process.
+    pub async fn file(&self, name: &str) -> String {
+        let began = Instant::now();
+        loop {
+            match fs::read_to_string(self.site.path(name)) {
+                Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
+                _ => {}
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} does not come\n{}", self.tell(&self.history_of("restores").await));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until a process is gone.
+    pub async fn is_gone(&self, pid: &str) {
+        let began = Instant::now();
+        while std::path::Path::new("/proc").join(pid).exists() {
+            assert!(began.elapsed() < PATIENCE, "process {pid} goes on");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The points of the record, which has to be sound.
@@ -140,7 +208,12 @@ impl Kept {
 
     /// Orders a run.
     pub fn order(&self, what: &str) {
-        self.site.run(&["schedule", what, "p", "--who", "Berta", "--reason", "a test"], 0);
+        self.order_of("p", what);
+    }
+
+    /// The same of another policy, or of a task.
+    pub fn order_of(&self, name: &str, what: &str) {
+        self.site.run(&["schedule", what, name, "--who", "Berta", "--reason", "a test"], 0);
     }
 
     /// Waits until the ledger is as wanted.

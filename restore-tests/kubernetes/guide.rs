@@ -66,6 +66,25 @@ fn the_commands_of_the_kubernetes_guide_work_as_written() {
     assert!(!said.contains("error"), "{said}");
     let said = run(home.path(), &of_page(PAGE, "Three commands", "sh").concat().replace("'_cluster/*/apic-*'", ""));
     assert!(said.contains("is complete") && said.contains("found equal to what was saved"), "{said}");
+    // Namespaces that are left out are not covered; a claim that nobody needs is excluded.
+    let states = crate::coverage::states(home.path(), 3);
+    let of = |what: &str| states[&world.of(what)].as_str();
+    let found = (of("cluster/namespace/apic-NAME"), of("cluster/claim/apic-NAME/cache-1"), of("cluster/namespace/default"));
+    assert_eq!(found, ("covered", "excluded", "uncovered"), "{states:?}");
+    // Whether the other cluster could take it: what it lacks is said.
+    let file = home.path().join("hourglass.yaml");
+    let needs = "{ nodes: { nobody=has: 1 }, room: { cpu: 100k }, kinds: [apps/v1/Deployment, extensions/v1beta1/Deployment] }";
+    fs::write(&file, fs::read_to_string(&file).unwrap() + &format!("ready: {{ clusters: {{ spare: {needs} }}, credentials: [spare] }}\n")).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&run(home.path(), "hourglass ready --output json || test $? = 3")).unwrap();
+    let is_ready =
+        |about: &str| answer["data"]["checks"].as_array().unwrap().iter().find(|check| check["about"] == about).map(|check| check["ready"] == true);
+    let found = [
+        "cluster spare: kind apps/v1/Deployment",
+        "credentials spare",
+        "cluster spare: kind extensions/v1beta1/Deployment",
+        "cluster spare: nodes nobody=has",
+    ];
+    assert_eq!(found.map(is_ready), [Some(true), Some(true), Some(false), Some(false)], "{answer}");
     let claim = world.b.get("pvc", &world.of("apic-NAME"), "cache-1");
     assert_eq!(claim["spec"]["storageClassName"], "managed-premium");
     world.b.get("secret", &world.of("apic-NAME"), "password");

@@ -51,6 +51,9 @@ pub struct Globals {
     /// When to colour messages
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Colour,
+    /// Stop when standard input ends: for a program that must not be outlived
+    #[arg(long, global = true, hide = true)]
+    pub until_stdin_ends: bool,
     /// Raised by signals.
     #[arg(skip)]
     pub cancel: Cancel,

@@ -5,6 +5,7 @@ mod chart;
 pub mod completions;
 pub mod config;
 pub mod copy;
+pub mod coverage;
 pub mod daemon;
 pub mod demo;
 pub mod error;
@@ -24,10 +25,12 @@ mod page;
 pub mod points;
 pub mod promote;
 pub mod prune;
+pub mod ready;
 pub mod record;
 pub mod recover;
 pub mod repo;
 pub mod restore;
+pub mod restore_test;
 pub mod runbook;
 pub mod runs;
 pub mod schedule;
@@ -78,7 +81,10 @@ pub enum Command {
     Backup(backup::BackupArgs),
     Points(points::PointsArgs),
     Copy(copy::CopyArgs),
+    Coverage(coverage::CoverageArgs),
+    Ready(ready::ReadyArgs),
     Restore(restore::RestoreArgs),
+    RestoreTest(restore_test::RestoreTestArgs),
     Recover(recover::RecoverArgs),
     Promote(promote::PromoteArgs),
     Kit(kit::KitArgs),
@@ -133,6 +139,9 @@ fn start(cli: Cli, command: &str) -> ExitCode {
     let result = runtime.block_on(async {
         signals::listen(globals.cancel.clone(), globals.quiet || is_daemon)
             .map_err(|error| CliError::from_error(ExitCode::Failed, "signals", &error))?;
+        if globals.until_stdin_ends {
+            signals::leash(globals.cancel.clone());
+        }
         tokio::select! {
             result = Box::pin(dispatch(cli.command, &globals)) => result,
             () = globals.cancel.stopped() => Err(CliError::new(ExitCode::Cancelled, "cancelled", "stopped before a safe point")
@@ -150,6 +159,7 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Keys(args) => keys::run(args, globals).await,
         Command::Backup(args) => backup::run(args, globals).await,
         Command::Restore(args) => restore::run(args, globals).await,
+        Command::RestoreTest(args) => restore_test::run(args, globals).await,
         Command::Recover(args) => recover::run(args, globals).await,
         Command::Promote(args) => promote::run(args, globals).await,
         Command::Kit(args) => kit::run(args, globals).await,
@@ -161,6 +171,8 @@ async fn dispatch(command: Command, globals: &Globals) -> Result<Report, CliErro
         Command::Notify(args) => notify::run(args, globals).await,
         Command::Points(args) => points::run(args, globals).await,
         Command::Copy(args) => copy::run(args, globals).await,
+        Command::Ready(args) => ready::run(args, globals).await,
+        Command::Coverage(args) => coverage::run(args, globals).await,
         Command::Verify(args) => verify::run(args, globals).await,
         Command::Worker(args) => worker::run(args, globals).await,
         Command::Expire(args) => expire::run(args, globals).await,

@@ -153,7 +153,7 @@ pub(super) fn tools(config: &Config, point: OpenedPoint, operator: &OperatorFile
     RestoreTools { point, sources, control, key: runs::operator_key(&operator.signing_key) }
 }
 
-fn restored_members(end: &RestoreEnd) -> Vec<RestoredMember> {
+pub(super) fn restored_members(end: &RestoreEnd) -> Vec<RestoredMember> {
     let mut members: BTreeMap<MemberName, RestoredMember> = BTreeMap::new();
     for (step, outcome, output) in &end.steps {
         let Some(name) = step.as_str().split('/').nth(1).and_then(|name| name.parse::<MemberName>().ok()) else { continue };

@@ -31,19 +31,19 @@ pub struct ScheduleArgs {
 /// What to do with schedules.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ScheduleCommand {
-    /// List policies: when they run next, what goes on, and who paused them
+    /// List policies and tasks: when they run next, what goes on, and who paused them
     #[command(after_long_help = "Example:\n  hourglass schedule list")]
     List,
-    /// Show how the last slots of a policy ended
+    /// Show how the last slots of a policy or task ended
     #[command(after_long_help = "Example:\n  hourglass schedule show production")]
     Show {
-        /// The policy
+        /// The policy or task
         policy: PolicyName,
         /// How many entries of the ledger
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=2000))]
         last: u32,
     },
-    /// Have the daemon make a point now
+    /// Have the daemon make a point, or do a task, now
     #[command(after_long_help = "Example:\n  hourglass schedule run production --who Berta --reason \"before the upgrade\"")]
     Run(OfPolicy),
     /// Let nothing begin by itself until it is resumed; slots are missed meanwhile
@@ -54,10 +54,10 @@ pub enum ScheduleCommand {
     Resume(OfPolicy),
 }
 
-/// A policy, and who wants what of it.
+/// A policy or task, and who wants what of it.
 #[derive(Debug, Clone, Args)]
 pub struct OfPolicy {
-    /// The policy
+    /// The policy or task
     policy: PolicyName,
     /// Who says so
     #[arg(long, value_name = "NAME", value_parser = words)]
@@ -90,6 +90,14 @@ pub async fn run(args: ScheduleArgs, globals: &Globals) -> Result<Report, CliErr
     }
 }
 
+/// The lineage of a policy, or the name under which a task's ledger lies.
+fn ledger_of(repo: &Repo, name: &PolicyName) -> Result<Lineage, CliError> {
+    match repo.config.tasks.contains_key(name) {
+        true => Ok(repo.config.task_ledger(name)),
+        false => repo.lineage(name.as_str()),
+    }
+}
+
 async fn place(repo: &Repo, lineage: &Lineage) -> Result<Place, CliError> {
     let store = storage::open(&repo.config.control).await?;
     Ok(Place { store, key: key(&repo.capture_file()?, lineage), lineage: lineage.clone() })
@@ -98,8 +106,10 @@ async fn place(repo: &Repo, lineage: &Lineage) -> Result<Place, CliError> {
 async fn list(globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
     let (mut rows, mut data) = (Vec::new(), Vec::new());
-    for lineage in repo.written() {
-        let rules = Rules::new(lineage.clone(), &repo.config.policies[&lineage.policy]);
+    let policies = repo.written().into_iter().map(|lineage| (lineage.clone(), repo.config.policies[&lineage.policy].timing()));
+    let tasks = repo.config.tasks.iter().map(|(name, task)| (repo.config.task_ledger(name), task.timing.clone()));
+    for (lineage, timing) in policies.chain(tasks) {
+        let rules = Rules::timed(lineage.clone(), &timing);
         let ledger = Ledger::open(place(&repo, &lineage).await?).await?;
         let balance = ledger.balance();
         let now = SystemClock.now();
@@ -116,13 +126,13 @@ async fn list(globals: &Globals) -> Result<Report, CliError> {
         rows.push(vec![lineage.policy.to_string(), schedule.clone(), shown, state]);
         data.push(json!({"policy": lineage.policy, "lineage": lineage, "schedule": schedule, "next": next, "balance": balance}));
     }
-    let text = if rows.is_empty() { "there are no policies\n".to_owned() } else { table(&["policy", "schedule", "next", "state"], &rows) };
+    let text = if rows.is_empty() { "there are no policies and no tasks\n".to_owned() } else { table(&["name", "schedule", "next", "state"], &rows) };
     Ok(Report::new(json!({"schedules": data}), text))
 }
 
 async fn show(policy: &PolicyName, last: usize, globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
-    let lineage = repo.lineage(policy.as_str())?;
+    let lineage = ledger_of(&repo, policy)?;
     let history = place(&repo, &lineage).await?.history(last).await?;
     let rows: Vec<Vec<String>> =
         history.iter().rev().map(|entry| vec![entry.written.strftime("%F %TZ").to_string(), entry.event.sentence()]).collect();
@@ -132,7 +142,7 @@ async fn show(policy: &PolicyName, last: usize, globals: &Globals) -> Result<Rep
 
 async fn give(of: OfPolicy, what: Wish, globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
-    let lineage = repo.lineage(of.policy.as_str())?;
+    let lineage = ledger_of(&repo, &of.policy)?;
     let store = storage::open(&repo.config.control).await?;
     let order = Order { format: layout::FORMAT, lineage, number: 1, written: SystemClock.now(), by: of.who, reason: of.reason, what };
     let number = order::give(store.as_ref(), &signing_key(&repo)?, order).await?;

@@ -6,9 +6,10 @@ use super::{CliError, ExitCode, Globals, Report, output::table};
 use crate::{
     daemon::{
         facts,
-        status::{Objective, PolicyStatus},
+        status::{Objective, PolicyStatus, Status},
+        tasks::TaskStatus,
     },
-    model::Problem,
+    model::{Problem, Timestamp},
 };
 
 /// Show whether every policy keeps its objective, and what the daemon does
@@ -29,6 +30,7 @@ pub async fn run(_args: StatusArgs, globals: &Globals) -> Result<Report, CliErro
     };
     let rows: Vec<Vec<String>> = status.policies.iter().map(row).collect();
     let text = leader + &table(&["policy", "objective", "age", "newest good point", "phase", "next", "slots"], &rows);
+    let text = text + &care(&status);
     let broken = status.policies.iter().filter(|policy| matches!(policy.objective, Objective::Broken | Objective::Unknown));
     let problems: Vec<Problem> = broken.map(|policy| Problem { subject: policy.policy.to_string(), what: why(policy) }).collect();
     let exit = if problems.is_empty() { ExitCode::Succeeded } else { ExitCode::Incomplete };
@@ -65,4 +67,43 @@ fn row(policy: &PolicyStatus) -> Vec<String> {
             slots.done, slots.incomplete, slots.failed, slots.missed, slots.caught_up
         ),
     ]
+}
+
+/// Tasks, coverage, and what was read; nothing where there is nothing.
+fn care(status: &Status) -> String {
+    let shown = |at: Timestamp| at.strftime("%F %TZ").to_string();
+    let of_task = |task: &TaskStatus| {
+        let last = task.last.as_ref().map_or("never ended".to_owned(), |last| {
+            let why = last.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            format!("{} at {}{why}", last.end.as_str(), shown(last.at))
+        });
+        let next = task.next.map_or("never".to_owned(), shown);
+        vec![task.task.to_string(), task.does.to_owned(), task.phase.as_str().to_owned(), next, last]
+    };
+    let mut text = String::new();
+    if !status.tasks.is_empty() {
+        text += &table(&["task", "does", "phase", "next", "last"], &status.tasks.iter().map(of_task).collect::<Vec<_>>());
+    }
+    if let Some(coverage) = &status.coverage {
+        let count = |state: usize| coverage.counts.values().map(|counts| counts[state]).sum::<usize>();
+        text += &format!(
+            "asked at {}: {} covered, {} excluded, {} uncovered, {} unknown; see `hourglass coverage`\n",
+            shown(coverage.asked),
+            count(0),
+            count(1),
+            count(2),
+            count(3)
+        );
+    }
+    if let Some(ready) = &status.ready {
+        let state = if ready.ready { "ready" } else { "NOT ready" };
+        text += &format!("asked at {}: this site is {state}, {} questions met, {} not\n", shown(ready.asked), ready.met, ready.lacking.len());
+    }
+    for read in &status.reads {
+        text += &match read.all_read_since {
+            Some(since) => format!("{}: all that was there at {} has been read since\n", read.location, shown(since)),
+            None => format!("{}: {} of 256 parts were never read by checks that read a part at a time\n", read.location, read.never_read),
+        };
+    }
+    text
 }

@@ -1,8 +1,9 @@
 //! `hourglass verify`
 
-mod restored;
+pub(super) mod restored;
+mod sampled;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -15,7 +16,7 @@ use super::{
     repo::Repo,
 };
 use crate::{
-    config::PRIMARY,
+    config::{PRIMARY, parse_duration},
     model::{
         Context, EntryNumber, Event, Lineage, MemberName, ObjectKey, Outcome, Problem, RecoveryPointId, StepId, VaultId, outcome::explain, step_id,
     },
@@ -43,7 +44,7 @@ const MOST_VERSIONS_NAMED: usize = 100;
 #[command(
     after_long_help = "Trust, record and signatures are checked at every depth. With an operator key what was found is written into the record.\n\n\
     Exit status 6: damage or forgery was found. 3: this location has not caught up.\n\n\
-    Example:\n  hourglass verify --depth intact\n  hourglass verify production@we/1:42 --depth restorable --location other\n  \
+    Example:\n  hourglass verify --depth intact\n  hourglass verify --depth intact --within 30d\n  hourglass verify production@we/1:42 --depth restorable --location other\n  \
     hourglass verify production@we/1:42 --depth restored --member events --to /srv/restored"
 )]
 pub struct VerifyArgs {
@@ -55,6 +56,9 @@ pub struct VerifyArgs {
     /// Where to look
     #[arg(long, default_value = PRIMARY)]
     pub location: String,
+    /// With --depth intact: list everything and read a part, so that everything is read within this time, for example 30d, however often this runs
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["point", "member", "to"])]
+    pub within: Option<Duration>,
     /// With --depth restored: the member that a target is compared with
     #[arg(long, value_name = "NAME")]
     pub member: Option<MemberName>,
@@ -98,6 +102,11 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
         DepthArg::Restorable => Depth::Restorable,
         DepthArg::Restored => return restored::run(args, globals).await,
     };
+    match args.within {
+        Some(within) if depth == Depth::Intact => return sampled::run(&args, within, globals).await,
+        Some(_) => return Err(CliError::usage("only checks of depth intact read a part at a time")),
+        None => {}
+    }
     let repo = Repo::open(globals, &args.location).await.map_err(found)?;
     let operator = match (&repo.config.operator_key_file, depth) {
         (None, Depth::Restorable) | (Some(_), _) => Some(repo.decider(Role::Verify)?),

@@ -15,6 +15,8 @@ use super::{
     lease::FileLease,
     mysql::FileMysql,
     notify::{FileNotify, FilePushgateway},
+    ready::FileReady,
+    tasks::FileTask,
     volumes::FileVolumes,
 };
 
@@ -48,6 +50,14 @@ pub struct File {
     /// Sets of sources that are captured together, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, FilePolicy>,
+    /// What no policy has to cover, each with the reason: patterns `SOURCE/KIND/NAME` with `*`, as `hourglass coverage` shows them.
+    #[serde(default)]
+    pub excluded: BTreeMap<String, String>,
+    /// What has to be so that this site could take the service over.
+    pub ready: Option<FileReady>,
+    /// What the daemon does besides making points, by name.
+    #[serde(default)]
+    pub tasks: BTreeMap<String, FileTask>,
 }
 
 /// What `hourglass daemon` needs besides.

@@ -13,11 +13,13 @@ pub mod load;
 pub mod mysql;
 mod named;
 pub mod notify;
+pub mod ready;
 mod resolve;
 pub mod resolved;
 pub mod schedule;
 pub mod span;
 pub mod store;
+pub mod tasks;
 mod tree;
 pub mod volumes;
 
@@ -33,10 +35,12 @@ pub use load::{Document, EXAMPLE, Text, load, parse, schema};
 pub use mysql::{MysqlConfig, MysqlTls};
 pub use named::{NamedFile, named_files, names_file};
 pub use notify::{Channel, NotifyConfig, PushgatewayConfig, Severity};
+pub use ready::{ClusterNeeds, ReadyConfig, quantity};
 pub use resolved::{CommandConfig, Config, DaemonConfig, DaemonTls, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig};
 pub use schedule::{Blackout, Schedule};
 pub use span::parse_duration;
 pub use store::{LockMode, StoreConfig, StoreUrl};
+pub use tasks::{Task, TaskDepth, Timing, Work};
 pub use volumes::{Portable, SiteConfig, VolumesConfig, WorkerConfig};
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! From the file as written to what the code uses: names, URLs, durations and references are checked here, each once.
 
 mod analytics;
+mod cassandra;
 mod daemon;
 mod images;
 mod kubernetes;
 mod mysql;
 mod notify;
+mod policies;
+mod ready;
+mod stores;
+mod tasks;
 mod volumes;
 
 use std::{
@@ -16,17 +21,14 @@ use std::{
 };
 
 use super::{
-    StoreConfig, StoreUrl,
-    cassandra::{CassandraConfig, CassandraTls, FileCassandra, FileKeyspaces, Keyspaces, patterns},
-    error::{ConfigProblem, nearest},
-    file::{File, FileCommand, FileFiles, FilePolicy, FileSource, FileStore},
-    resolved::{CommandConfig, Config, EpochConfig, FilesConfig, Keep, PRIMARY, Pause, Policy, SourceConfig},
-    schedule::Schedule,
+    error::ConfigProblem,
+    file::{File, FileCommand, FileFiles, FileSource},
+    resolved::{CommandConfig, Config, FilesConfig, SourceConfig},
     span::parse_duration,
     tree::Node,
     volumes::SiteConfig,
 };
-use crate::model::{MemberName, PolicyName, SiteName};
+use crate::model::MemberName;
 
 /// What resolving needs besides the file.
 pub(super) struct Place<'a> {
@@ -72,6 +74,15 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
     let sources = r.sources(file.sources, known.as_ref());
     r.mirrors(&sources, &locations);
     let policies = r.policies(file.policies, &names);
+    let known = tasks::Known {
+        locations: &locations,
+        policies: policies.keys().map(ToString::to_string).collect(),
+        sources: &names,
+        has_operator: operator_key_file.is_some(),
+    };
+    let tasks = r.tasks(file.tasks, &known);
+    r.excluded(&file.excluded, &names);
+    let ready = r.ready(file.ready.unwrap_or_default(), &known, &sources);
     let state_dir = file.state_dir.map_or(place.state_dir.clone(), |path| r.path(path));
     let daemon = r.daemon(file.daemon.unwrap_or_default(), site.as_ref());
     let notify = r.notify(file.notify.unwrap_or_default());
@@ -91,6 +102,9 @@ pub(super) fn resolve(file: File, place: &Place<'_>) -> Result<Config, Vec<Confi
             pushgateway,
             sources,
             policies,
+            ready,
+            excluded: file.excluded,
+            tasks,
         }),
         _ => {
             r.problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -131,81 +145,6 @@ impl Resolver<'_> {
         }
         self.say("trust_root", "expected a minisign public key of 56 characters that begins with RW, as `hourglass init` prints it");
         None
-    }
-
-    fn locations(&mut self, written: BTreeMap<String, FileStore>) -> BTreeMap<String, StoreConfig> {
-        let names: Vec<&str> = written.keys().map(String::as_str).collect();
-        if !names.contains(&PRIMARY) {
-            let near = nearest(PRIMARY, &names).map_or(String::new(), |near| format!("; is {near:?} meant?"));
-            self.say("locations", &format!("missing key \"primary\": the location that backups go to{near}"));
-        }
-        let mut locations: BTreeMap<String, StoreConfig> = BTreeMap::new();
-        for (name, store) in written {
-            let path = format!("locations.{name}");
-            if let Err(error) = name.parse::<SiteName>() {
-                self.say(&path, &format!("{name:?} is not a valid location name: {}", error.rule));
-            }
-            let Some(store) = self.store(&path, store) else { continue };
-            if let Some((other, _)) = locations.iter().find(|(_, known)| known.url == store.url && known.endpoint == store.endpoint) {
-                self.say(&format!("{path}.url"), &format!("{} is the location {other:?} too", store.url));
-            }
-            locations.insert(name, store);
-        }
-        locations
-    }
-
-    fn store(&mut self, path: &str, store: FileStore) -> Option<StoreConfig> {
-        let endpoint = match &store.endpoint {
-            Some(text) => match text.parse::<url::Url>() {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.password().is_none() && url.username().is_empty() => Some(url),
-                _ => {
-                    self.say(&format!("{path}.endpoint"), "expected a URL that begins with http:// or https://, without user and password");
-                    None
-                }
-            },
-            None => None,
-        };
-        if store.url.contains('@') {
-            self.say(&format!("{path}.url"), "credentials do not belong into a URL; use the cloud's default chain, account_key_file or sas_file");
-            return None;
-        }
-        let url: StoreUrl = self.parse(&format!("{path}.url"), &store.url)?;
-        self.store_keys(path, &url, &store);
-        Some(StoreConfig {
-            url,
-            region: store.region,
-            endpoint,
-            path_style: store.path_style,
-            ca_file: store.ca_file.map(|file| self.path(file)),
-            lock: store.lock,
-            account_key_file: store.account_key_file.map(|file| self.path(file)),
-            sas_file: store.sas_file.map(|file| self.path(file)),
-        })
-    }
-
-    /// A key that its kind of store does not use is a mistake, and a dangerous one where it promises a lock.
-    fn store_keys(&mut self, path: &str, url: &StoreUrl, store: &FileStore) {
-        let given = [
-            ("region", store.region.is_some(), "s3"),
-            ("path_style", store.path_style, "s3"),
-            ("lock", store.lock.is_some(), "s3 azure"),
-            ("account_key_file", store.account_key_file.is_some(), "azure"),
-            ("sas_file", store.sas_file.is_some(), "azure"),
-            ("endpoint", store.endpoint.is_some(), "s3 azure"),
-            ("ca_file", store.ca_file.is_some(), "s3 azure"),
-        ];
-        let kind = match url {
-            StoreUrl::Directory(_) => "file",
-            StoreUrl::S3 { .. } => "s3",
-            StoreUrl::Azure { .. } => "azure",
-        };
-        for (key, _, kinds) in given.iter().filter(|(_, present, kinds)| *present && !kinds.contains(kind)) {
-            let kinds: Vec<String> = kinds.split(' ').map(|kind| format!("{kind}://")).collect();
-            self.say(&format!("{path}.{key}"), &format!("only {} stores have this key, and the URL is {url}", kinds.join(" and ")));
-        }
-        if store.account_key_file.is_some() && store.sas_file.is_some() {
-            self.say(&format!("{path}.sas_file"), "give account_key_file or sas_file, not both");
-        }
     }
 
     fn sources(&mut self, written: BTreeMap<String, FileSource>, site: Option<&SiteConfig>) -> BTreeMap<MemberName, SourceConfig> {
@@ -281,119 +220,6 @@ impl Resolver<'_> {
             allow_empty: command.allow_empty,
             allow_unread: command.allow_unread,
             consistency: command.consistency,
-        }
-    }
-
-    fn cassandra(&mut self, path: &str, written: FileCassandra) -> Option<CassandraConfig> {
-        for point in written.contact_points.iter().filter(|point| point.is_empty() || point.contains(['/', ' '])) {
-            self.say(&format!("{path}.contact_points"), &format!("{point:?} is not an address; write a host name or an IP address, without port"));
-        }
-        let login = match (written.user, written.password_file) {
-            (Some(user), Some(file)) => Some((user, self.path(file))),
-            (None, None) => None,
-            _ => {
-                self.say(path, "user and password_file belong together");
-                None
-            }
-        };
-        let tls = written.tls.map(|tls| {
-            if tls.cert_file.is_some() != tls.key_file.is_some() {
-                self.say(&format!("{path}.tls"), "cert_file and key_file belong together");
-            }
-            let identity = tls.cert_file.zip(tls.key_file).map(|(cert, key)| (self.path(cert), self.path(key)));
-            CassandraTls { ca_file: self.path(tls.ca_file), identity }
-        });
-        let FileKeyspaces { include, exclude, schema_only } = written.keyspaces.unwrap_or_default();
-        for (key, texts) in [("include", include.as_deref().unwrap_or_default()), ("exclude", &exclude), ("schema_only", &schema_only)] {
-            if let Err(what) = patterns(texts) {
-                self.say(&format!("{path}.keyspaces.{key}"), &what);
-            }
-        }
-        let restore = written.restore.unwrap_or_default();
-        for (keyspace, replication) in restore.replication.iter().filter(|(_, replication)| !replication.contains_key("class")) {
-            let have: Vec<&str> = replication.keys().map(String::as_str).collect();
-            self.say(&format!("{path}.restore.replication.{keyspace}"), &format!("missing key \"class\"; there is {}", have.join(", ")));
-        }
-        Some(CassandraConfig {
-            contact_points: written.contact_points,
-            port: written.port.unwrap_or(9042),
-            datacentre: written.datacentre,
-            login,
-            tls,
-            keyspaces: Keyspaces { include, exclude, schema_only },
-            consistency: written.consistency.unwrap_or_default(),
-            lanes: written.lanes.unwrap_or(4),
-            page_rows: written.page_rows.unwrap_or(5000),
-            timeout: self.duration(&format!("{path}.timeout"), written.timeout).unwrap_or(Duration::from_secs(30)),
-            retries: written.retries.unwrap_or(8),
-            replication: restore.replication,
-            datacentres: restore.datacentres,
-            skip_roles: restore.skip_roles,
-        })
-    }
-
-    fn policies(&mut self, written: BTreeMap<String, FilePolicy>, sources: &[String]) -> BTreeMap<PolicyName, Policy> {
-        let mut policies = BTreeMap::new();
-        for (name, policy) in written {
-            let path = format!("policies.{name}");
-            let parsed = self.parse(&path, &name);
-            let policy = self.policy(&path, policy, sources);
-            policies.extend(parsed.map(|name| (name, policy)));
-        }
-        policies
-    }
-
-    fn policy(&mut self, path: &str, policy: FilePolicy, sources: &[String]) -> Policy {
-        if policy.members.is_empty() {
-            self.say(&format!("{path}.members"), "a policy needs at least one member");
-        }
-        let names: Vec<&str> = sources.iter().map(String::as_str).collect();
-        let mut members = BTreeMap::new();
-        for (name, need) in policy.members {
-            if !names.contains(&name.as_str()) {
-                let near = nearest(&name, &names).map_or(format!("known: {}", names.join(", ")), |near| format!("did you mean {near:?}?"));
-                self.say(&format!("{path}.members.{name}"), &format!("there is no source {name:?}; {near}"));
-            }
-            members.extend(name.parse().ok().map(|name| (name, need)));
-        }
-        let keep = policy.keep.map(|keep| Keep {
-            last: keep.last,
-            hourly: keep.hourly,
-            daily: keep.daily,
-            weekly: keep.weekly,
-            monthly: keep.monthly,
-            yearly: keep.yearly,
-        });
-        if keep.is_some_and(Keep::keeps_nothing) {
-            self.say(&format!("{path}.keep"), "every number is zero: nothing would be kept; leave the key out to keep everything");
-        }
-        let time_zone = self.time_zone(&format!("{path}.time_zone"), policy.time_zone);
-        let schedule = policy.schedule.and_then(|text| self.parse::<Schedule>(&format!("{path}.schedule"), &text));
-        let epoch = policy.epoch.map_or(EpochConfig::default(), |epoch| EpochConfig {
-            max_age: self.duration(&format!("{path}.epoch.max_age"), epoch.max_age).unwrap_or(EpochConfig::default().max_age),
-            mode: epoch.mode.unwrap_or_default(),
-        });
-        let pause = policy.pause.map(|pause| Pause {
-            command: pause.command,
-            resume: pause.resume,
-            timeout: self.duration(&format!("{path}.pause.timeout"), pause.timeout).unwrap_or(Duration::from_secs(120)),
-            until: pause.until.unwrap_or_default(),
-        });
-        Policy {
-            members,
-            keep,
-            max_skew: self.duration(&format!("{path}.max_skew"), policy.max_skew),
-            rpo: self.duration(&format!("{path}.rpo"), policy.rpo),
-            schedule,
-            time_zone,
-            jitter: self.duration(&format!("{path}.jitter"), policy.jitter).unwrap_or_default(),
-            blackouts: self.blackouts(path, &policy.blackouts),
-            catch_up: self.duration(&format!("{path}.catch_up"), policy.catch_up).unwrap_or(DAY),
-            deadline: self.duration(&format!("{path}.deadline"), policy.deadline).unwrap_or(DAY),
-            retries: policy.retries.unwrap_or(2),
-            generation: policy.generation,
-            epoch,
-            pause,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use super::{
     AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need,
-    NotifyConfig, PauseUntil, PushgatewayConfig, Schedule, StoreConfig, VolumesConfig,
+    NotifyConfig, PauseUntil, PushgatewayConfig, ReadyConfig, Schedule, StoreConfig, Task, Timing, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -40,6 +40,12 @@ pub struct Config {
     pub sources: BTreeMap<MemberName, SourceConfig>,
     /// What is captured together.
     pub policies: BTreeMap<PolicyName, Policy>,
+    /// What has to be so that this site could take the service over.
+    pub ready: ReadyConfig,
+    /// Patterns of what no policy has to cover, with the reasons.
+    pub excluded: BTreeMap<String, String>,
+    /// What the daemon does besides; none has the name of a policy.
+    pub tasks: BTreeMap<PolicyName, Task>,
 }
 
 impl Config {
@@ -52,6 +58,11 @@ impl Config {
     pub fn lineage(&self, policy: &PolicyName) -> Option<Lineage> {
         let generation = self.policies.get(policy)?.generation;
         Some(Lineage { policy: policy.clone(), site: self.site.clone(), generation })
+    }
+
+    /// Under which name the ledger of a task lies: as a lineage's, of which there is no record.
+    pub fn task_ledger(&self, task: &PolicyName) -> Lineage {
+        Lineage { policy: task.clone(), site: self.site.clone(), generation: 1 }
     }
 }
 
@@ -175,6 +186,21 @@ pub struct Policy {
     pub epoch: EpochConfig,
     /// How writers are paused while a point is made.
     pub pause: Option<Pause>,
+}
+
+impl Policy {
+    /// When it runs.
+    pub fn timing(&self) -> Timing {
+        Timing {
+            schedule: self.schedule.clone(),
+            time_zone: self.time_zone.clone(),
+            jitter: self.jitter,
+            blackouts: self.blackouts.clone(),
+            catch_up: self.catch_up,
+            deadline: self.deadline,
+            retries: self.retries,
+        }
+    }
 }
 
 /// How writers are paused while a point is made.

@@ -141,6 +141,36 @@ fn mirrors_of_snapshot_repositories_need_a_place_to_copy_from_a_location_and_sma
 }
 
 #[test]
+fn tasks_are_checked_and_those_that_decide_are_refused_without_an_operators_key() {
+    let with = |key: &str, task: &str| {
+        format!(
+            "site: a\nlocations: {{primary: {{url: /r}}, other: {{url: /o}}}}\ncontrol: {{url: /c}}\ncapture_key_file: k\n{key}\
+             sources: {{f: {{files: {{path: /d}}}}}}\npolicies: {{p: {{members: {{f: required}}}}}}\ntasks:\n  {task}\n"
+        )
+    };
+    let parsed = |text: &str| parse(text, Path::new("/hourglass.yaml"), PathBuf::from("/state"));
+    let every = "schedule: \"0 3 * * *\"";
+    for decides in ["expire: {policy: p}", "prune: {policy: p}", "restore_test: {policy: p, scratch: /s}", "verify: {depth: restorable}"] {
+        let task = format!("t: {{{decides}, {every}}}");
+        let said = problems(&with("", &task)).join("\n");
+        assert!(said.contains("this needs an operator's key, and operator_key_file names none"), "{decides}: {said}");
+        assert_eq!(parsed(&with("operator_key_file: o\n", &task)).unwrap().tasks.len(), 1, "{decides}");
+    }
+    for (task, what) in [
+        (format!("p: {{copy: {{to: other}}, {every}}}"), "tasks.p: a policy has this name"),
+        (format!("t: {{copy: {{to: othr}}, {every}}}"), "tasks.t.copy.to: there is no \"othr\" here; did you mean \"other\"?"),
+        (format!("t: {{copy: {{to: primary}}, {every}}}"), "tasks.t.copy.to: there is no \"primary\" here"),
+        (format!("t: {{{every}}}"), "give exactly one kind of task"),
+        (format!("t: {{verify: {{depth: present, within: 1d}}, {every}}}"), "only checks of depth intact read a part at a time"),
+        ("t: {copy: {to: other}, schedule: \"60 * * * *\"}".to_owned(), "tasks.t.schedule"),
+        ("t: {copy: {to: other}}".to_owned(), "missing key \"schedule\""),
+    ] {
+        let said = problems(&with("", &task)).join("\n");
+        assert!(said.contains(what), "{task}: {said}");
+    }
+}
+
+#[test]
 fn ways_to_tell_people_are_checked() {
     let with = |notify: &str| format!("site: a\nlocations: {{primary: {{url: /r}}}}\ncontrol: {{url: /c}}\ncapture_key_file: k\n{notify}\n");
     let channel = |channel: &str| problems(&with(&format!("notify: {{channels: {{c: {channel}}}}}"))).join("\n");

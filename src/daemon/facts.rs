@@ -7,14 +7,20 @@ use super::{
     decide::Rules,
     lease,
     ledger::{Entry, Ledger, Place, key},
-    status::{PolicyFacts, Status, status},
+    status::{CareFacts, PolicyFacts, Status, status},
+    tasks::{CoverageStatus, ReadStatus, ReadyStatus, TaskFacts},
 };
 use crate::{
     config::{Config, PRIMARY},
     model::{Clock, EntryNumber, Lineage, Seconds, SystemClock, Timestamp},
-    orchestrator::repo::Repo,
-    repository::{layout, record::Record},
-    storage,
+    orchestrator::{
+        coverage::Coverage,
+        findings::{self, Findings},
+        readiness::Readiness,
+        repo::Repo,
+    },
+    repository::{keys::CaptureFile, layout, record::Record, sample::Sampling},
+    storage::{self, ObjectStore},
 };
 
 /// Entries of each ledger that are counted.
@@ -54,9 +60,10 @@ impl Reader {
                 record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
             });
         }
+        let care = care(config, &control, &keys).await?;
         let leader = lease::leader(config, control.as_ref(), &keys).await?;
         let now: Timestamp = SystemClock.now();
-        Ok(status(&config.site, leader, &facts, self.identity.as_deref(), now))
+        Ok(status(&config.site, leader, &facts, care, self.identity.as_deref(), now))
     }
 
     /// The newest entries of a ledger, of which only those are read that are not known.
@@ -80,6 +87,29 @@ impl Reader {
         self.records.insert(lineage.clone(), record.clone());
         Ok(record)
     }
+}
+
+/// What is known of tasks and of what they found.
+async fn care(config: &Config, control: &Arc<dyn ObjectStore>, keys: &CaptureFile) -> Result<CareFacts, DaemonError> {
+    let mut care = CareFacts::default();
+    for (name, task) in &config.tasks {
+        let lineage = config.task_ledger(name);
+        let place = Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() };
+        care.tasks.push(TaskFacts {
+            rules: Rules::timed(lineage, &task.timing),
+            does: task.work.kind(),
+            history: place.history(COUNTED).await?,
+            balance: Ledger::open(place).await?.balance().clone(),
+        });
+    }
+    let findings = Findings::new(Arc::clone(control), keys);
+    care.coverage = findings.newest::<Coverage>(findings::COVERAGE).await?.map(CoverageStatus::of);
+    care.ready = findings.newest::<Readiness>(findings::READY).await?.map(ReadyStatus::of);
+    for location in config.locations.keys() {
+        let read = findings.newest::<Sampling>(&findings::read_at(location)).await?;
+        care.reads.extend(read.filter(|finding| finding.found.is_sound()).map(|finding| ReadStatus::of(location, &finding.found)));
+    }
+    Ok(care)
 }
 
 /// The status of a site now, read once.

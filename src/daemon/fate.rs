@@ -28,6 +28,8 @@ pub enum Fate {
     Stopped(String),
     /// Its process is gone, or leads no more, and it made no point.
     Lost,
+    /// It was a task's and is over (why it is not done): another try would find the same.
+    Over(End, Option<String>),
 }
 
 /// The event that follows.
@@ -41,6 +43,7 @@ pub fn judge(open: &Open, run: &RunId, fate: Fate, now: Timestamp) -> Happened {
         Fate::Incomplete(point, why) => tried(Some(point), why, true, wait(open.attempts)),
         Fate::Nothing(why) => tried(None, why, true, wait(open.attempts)),
         Fate::Stopped(why) => tried(None, why, false, SignedDuration::ZERO),
+        Fate::Over(end, why) => Happened::Ended { slot: open.slot, run: Some(run.clone()), end, point: None, why },
         // It may be what ended the process.
         Fate::Lost => tried(None, "its process was lost".to_owned(), true, SignedDuration::ZERO),
     }

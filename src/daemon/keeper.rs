@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long nothing is looked at: orders, the configuration, a clock that was set.
-const TICK: Duration = Duration::from_secs(2);
+pub(super) const TICK: Duration = Duration::from_secs(2);
 /// Entries that are compared with the record.
 const REPORTED: usize = 200;
 

@@ -16,6 +16,7 @@ use super::{
     notify::Notifier,
     serve::{self, Health, Seen},
     sight::Sight,
+    tender::Tender,
 };
 use crate::{
     config::{self, Config, PRIMARY},
@@ -111,6 +112,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
 
 /// Keeps all schedules until the lease is lost or the daemon is to stop and every run is at a safe point.
 async fn lead(shared: Shared) {
+    // Policies and tasks have names that differ.
     let mut keepers: BTreeMap<PolicyName, Aborting> = BTreeMap::new();
     let mut configs = shared.configs.clone();
     loop {
@@ -119,7 +121,7 @@ async fn lead(shared: Shared) {
         if shared.ctx.cancel.is_draining() && keepers.is_empty() {
             return;
         }
-        for policy in config.policies.keys() {
+        for policy in config.policies.keys().chain(config.tasks.keys()) {
             if !shared.ctx.cancel.is_draining() && !keepers.contains_key(policy) {
                 keepers.insert(policy.clone(), Aborting(tokio::spawn(keep(shared.clone(), policy.clone()))));
             }
@@ -147,6 +149,12 @@ async fn keep(shared: Shared, policy: PolicyName) {
     let log = shared.log.of(&policy);
     let cancel = shared.ctx.cancel.clone();
     let kept = async {
+        if shared.configs.borrow().tasks.contains_key(&policy) {
+            return match Tender::take(shared, policy).await? {
+                Some(tender) => tender.tend().await.map(|()| Duration::ZERO),
+                None => Ok(FOREIGN),
+            };
+        }
         match Keeper::take(shared, policy).await? {
             Some(keeper) => keeper.keep().await.map(|()| Duration::ZERO),
             None => Ok(FOREIGN),

@@ -1,5 +1,7 @@
 //! The status as Prometheus metrics. Labels are policies of the configuration and closed sets, so their number is bounded.
 
+mod care;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge},
@@ -86,6 +88,7 @@ fn of_policies(registry: &mut Registry, status: &Status) {
     of_points(registry, status);
     of_slots(registry, status);
     of_conditions(registry, status);
+    care::register(registry, status);
 }
 
 fn of_points(registry: &mut Registry, status: &Status) {

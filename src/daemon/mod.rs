@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod condition;
 pub mod decide;
+pub mod errand;
 mod error;
 pub mod facts;
 pub mod fate;
@@ -21,12 +22,15 @@ pub mod order;
 pub mod page;
 pub mod picture;
 pub mod push;
+mod recovered;
 mod report;
 pub mod serve;
 pub mod sight;
 #[cfg(test)]
 mod simulation;
 pub mod status;
+pub mod tasks;
+mod tender;
 pub mod timetable;
 mod tls;
 mod work;

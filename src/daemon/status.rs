@@ -3,13 +3,15 @@
 use serde::Serialize;
 
 use super::{
-    condition::{Condition, conditions},
+    condition::{Condition, conditions as conditions_of},
     decide::Rules,
     ledger::{
         Entry,
         event::{End, Happened, Span},
         state::{Balance, Paused},
     },
+    recovered::{self, RecoveryStatus},
+    tasks::{self, CoverageStatus, ReadStatus, ReadyStatus, TaskFacts, TaskStatus},
 };
 use crate::{
     model::{ByteCount, EntryNumber, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, Sha256, SiteName, Timestamp},
@@ -45,6 +47,16 @@ pub struct Status {
     pub leader: Option<Leader>,
     /// Its policies.
     pub policies: Vec<PolicyStatus>,
+    /// What the daemon does besides.
+    pub tasks: Vec<TaskStatus>,
+    /// What was found last of what policies cover; none when it was never asked.
+    pub coverage: Option<CoverageStatus>,
+    /// What was found last of whether this site could take the service over; none when it was never asked.
+    pub ready: Option<ReadyStatus>,
+    /// What checks that read a part at a time have read, by location.
+    pub reads: Vec<ReadStatus>,
+    /// The last recovery that each record tells of.
+    pub recoveries: Vec<RecoveryStatus>,
     /// All that is wrong, the gravest first.
     pub conditions: Vec<Condition>,
 }
@@ -93,6 +105,17 @@ pub enum Phase {
 impl Phase {
     /// All of them.
     pub const ALL: [Phase; 5] = [Phase::Unkept, Phase::Waiting, Phase::Running, Phase::Retrying, Phase::Paused];
+
+    /// The phase that a ledger adds up to.
+    pub(super) fn of(balance: &Balance) -> Phase {
+        match &balance.open {
+            Some(open) if open.run.is_some() => Phase::Running,
+            Some(_) => Phase::Retrying,
+            None if balance.paused.is_some() => Phase::Paused,
+            None if balance.watched.is_none() => Phase::Unkept,
+            None => Phase::Waiting,
+        }
+    }
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -249,11 +272,28 @@ pub struct Verified {
     pub age: Seconds,
 }
 
+/// What was found, besides policies.
+#[derive(Debug, Default)]
+pub struct CareFacts {
+    /// Tasks.
+    pub tasks: Vec<TaskFacts>,
+    /// What policies cover.
+    pub coverage: Option<CoverageStatus>,
+    /// Whether this site is ready.
+    pub ready: Option<ReadyStatus>,
+    /// What was read.
+    pub reads: Vec<ReadStatus>,
+}
+
 /// Computes it. `identity` is this installation, where it is known.
-pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], identity: Option<&str>, now: Timestamp) -> Status {
+pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], care: CareFacts, identity: Option<&str>, now: Timestamp) -> Status {
+    let recoveries = policies.iter().filter_map(|facts| recovered::last(&facts.rules.lineage.policy, facts.record.as_ref()?)).collect();
     let policies = policies.iter().map(|facts| of_policy(facts, now)).collect();
-    let status = Status { site: site.clone(), now, leader, policies, conditions: Vec::new() };
-    Status { conditions: conditions(&status, identity), ..status }
+    let CareFacts { tasks, coverage, ready, reads } = care;
+    let tasks = tasks.iter().map(|facts| tasks::status(facts, now)).collect();
+    let conditions = Vec::new();
+    let status = Status { site: site.clone(), now, leader, policies, tasks, coverage, ready, reads, recoveries, conditions };
+    Status { conditions: conditions_of(&status, identity), ..status }
 }
 
 fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
@@ -272,17 +312,10 @@ fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
         Some(Verified { id: point.name.id.clone(), depth: point.verified?, age: Seconds::between(of_point(point).consistent_from, now) })
     });
     let run = balance.open.as_ref().and_then(|open| open.run.clone());
-    let phase = match (&balance.open, &run) {
-        (_, Some(_)) => Phase::Running,
-        (Some(_), None) => Phase::Retrying,
-        (None, None) if balance.paused.is_some() => Phase::Paused,
-        (None, None) if balance.watched.is_none() => Phase::Unkept,
-        (None, None) => Phase::Waiting,
-    };
     PolicyStatus {
         policy: facts.rules.lineage.policy.clone(),
         lineage: facts.rules.lineage.clone(),
-        phase,
+        phase: Phase::of(balance),
         run,
         paused: balance.paused.clone(),
         next: facts.rules.timetable.as_ref().and_then(|table| table.slots(now.max(balance.settled)).next()),
@@ -340,7 +373,7 @@ fn of_point(point: &CatalogPoint<'_>) -> PointStatus {
     }
 }
 
-fn count(history: &[Entry]) -> Slots {
+pub(super) fn count(history: &[Entry]) -> Slots {
     let mut slots = Slots::default();
     for slot in history.iter().flat_map(over) {
         let counted = match slot.end {

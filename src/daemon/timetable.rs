@@ -9,7 +9,7 @@ use jiff::{
 };
 
 use crate::{
-    config::{Blackout, Policy, Schedule},
+    config::{Blackout, Schedule, Timing},
     model::{Lineage, Timestamp},
     pipeline::sha256,
 };
@@ -34,10 +34,10 @@ pub struct Timetable {
 }
 
 impl Timetable {
-    /// The timetable of a policy, if it has a schedule.
-    pub fn new(lineage: Lineage, policy: &Policy) -> Option<Timetable> {
-        let (jitter, blackouts) = (policy.jitter, policy.blackouts.clone());
-        Some(Timetable { schedule: policy.schedule.clone()?, time_zone: policy.time_zone.clone(), jitter, blackouts, lineage })
+    /// The timetable of a policy or a task, if it has a schedule.
+    pub fn new(lineage: Lineage, timing: &Timing) -> Option<Timetable> {
+        let (jitter, blackouts) = (timing.jitter, timing.blackouts.clone());
+        Some(Timetable { schedule: timing.schedule.clone()?, time_zone: timing.time_zone.clone(), jitter, blackouts, lineage })
     }
 
     /// Slots alone: nothing delays or forbids their begin.

@@ -2,8 +2,10 @@
 
 pub mod backup;
 mod bend;
+pub mod coverage;
 mod error;
 pub mod execute;
+pub mod findings;
 pub mod journal;
 pub mod kit;
 pub mod order;
@@ -12,6 +14,7 @@ pub mod part;
 pub mod perform;
 pub mod point;
 pub mod process;
+pub mod readiness;
 pub mod recovery;
 pub mod repo;
 pub mod restore;

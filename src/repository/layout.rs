@@ -160,6 +160,18 @@ const SCHEDULE_PREFIX: &str = "schedule/";
 /// Prefix of all leases, in the control store.
 const LEADERS_PREFIX: &str = "leaders/";
 
+/// Prefix of all findings, in the control store.
+const FINDINGS_PREFIX: &str = "findings/";
+
+/// Prefix of what checks of a site found about something.
+pub fn findings_prefix(site: &SiteName, about: &str) -> String {
+    format!("{FINDINGS_PREFIX}{site}/{about}/")
+}
+
+/// A numbered finding, in the control store. `about` is made of names.
+pub fn finding(site: &SiteName, about: &str, number: u64) -> ObjectKey {
+    key(format!("{}{number:020}.json", findings_prefix(site, about)))
+}
 /// Prefix of all notices, in the control store.
 const NOTICES_PREFIX: &str = "notices/";
 
@@ -204,11 +216,12 @@ pub fn epoch_prefixes(lineage: &Lineage, epoch: &EpochId) -> [String; 4] {
     ["hints", "index", "packs", "packlists"].map(|kind| format!("{lineage}/{kind}/{epoch}/"))
 }
 
-/// The number in the last part of a numbered key (trust, vault, record entry, journal, ledger, lease, notices), when it has exactly that form.
+/// The number in the last part of a numbered key (trust, vault, record entry, journal, ledger, lease, notices, finding), when it has exactly that form.
 pub fn number(key: &ObjectKey) -> Option<u64> {
     let (folder, name) = key.as_str().rsplit_once('/')?;
     let (digits, extension) = name.split_once('.')?;
-    let in_control = || [RUNS_PREFIX, SCHEDULE_PREFIX, LEADERS_PREFIX, NOTICES_PREFIX].iter().any(|prefix| folder.starts_with(prefix));
+    let in_control =
+        || [RUNS_PREFIX, SCHEDULE_PREFIX, LEADERS_PREFIX, NOTICES_PREFIX, FINDINGS_PREFIX].iter().any(|prefix| folder.starts_with(prefix));
     let numbered = folder == "trust" || folder.ends_with("/record") || folder.starts_with("vaults/") || in_control();
     let shape = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(extension, "json" | "age");
     (numbered && shape).then(|| digits.parse().ok()).flatten().filter(|n| *n > 0)

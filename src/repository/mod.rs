@@ -19,6 +19,7 @@ pub mod prune;
 pub mod record;
 pub mod repo;
 pub mod retention;
+pub mod sample;
 pub mod sealed;
 pub mod trust;
 pub mod verify;

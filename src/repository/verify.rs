@@ -85,6 +85,16 @@ pub async fn check_points(
     Ok(Some(checked.into_iter().map(finish).collect()))
 }
 
+/// Reads and hashes objects that points need; gives what is wrong with them. Stops early, with `None`, when asked to.
+///
+/// # Errors
+/// The store failed.
+pub async fn check_objects(store: &dyn ObjectStore, needs: Vec<Need>, step: &StepId, ctx: &Context) -> Result<Option<Vec<Fault>>, RepositoryError> {
+    let wanted = needs.iter().map(|need| (need.key.clone(), (need.sha256, need.size))).collect();
+    let Some(wrong) = hash_all(store, wanted, step, ctx).await? else { return Ok(None) };
+    Ok(Some(needs.into_iter().filter_map(|Need { key, part, .. }| Some(Fault { wrong: wrong.get(&key)?.clone(), key, part })).collect()))
+}
+
 /// Reads and hashes objects; gives what is wrong with those that are not as their names say.
 async fn hash_all(
     store: &dyn ObjectStore,

@@ -8,6 +8,7 @@ pub mod cassandra;
 pub mod command;
 pub mod entry;
 pub mod error;
+pub mod existing;
 pub mod files;
 pub mod images;
 pub mod kubernetes;
@@ -31,6 +32,7 @@ pub use cassandra::{CassandraError, CassandraSource};
 pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};
+pub use existing::Existing;
 pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
 pub use images::ImagesSource;
 pub use kubernetes::KubernetesSource;
@@ -195,6 +197,14 @@ pub trait Source: Send + Sync + Debug {
     /// When the source cannot be captured; nothing is left open then.
     fn prepare(&self, _ctx: &Context) -> Result<(), SourceError> {
         Ok(())
+    }
+
+    /// Asks the system what it holds, whether or not this source captures it. Needs no `prepare`. Bounded in time.
+    ///
+    /// # Errors
+    /// When the system does not answer.
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        Ok(Existing::untold("this kind of source cannot tell what else its system holds"))
     }
 
     /// Opens the snapshot, where there is one, and lists what there is to capture. Quick and bounded: writers may be paused.

@@ -73,7 +73,7 @@ fn target(config: &Config, into: Option<&MemberName>, to: Option<PathBuf>) -> Re
 }
 
 /// Enters in the record of this site that is nearest that a target held the point.
-async fn record(repo: &Repo, operator: &OperatorFile, point: PointRef) -> Result<(Lineage, EntryNumber), CliError> {
+pub async fn record(repo: &Repo, operator: &OperatorFile, point: PointRef) -> Result<(Lineage, EntryNumber), CliError> {
     let lineage = points::nearest(repo, &point.id.lineage).ok_or_else(|| CliError::new(ExitCode::Failed, "not-found", "this site has no record"))?;
     let home = Repo::at(repo.config.clone(), PRIMARY).await?;
     let mut record = home.record_to_write(&lineage).await?;

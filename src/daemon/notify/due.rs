@@ -123,7 +123,18 @@ mod tests {
 
     fn look(page: &Page, at: &str, kinds: &[Kind]) -> Page {
         let conditions = kinds.iter().map(|kind| Condition::new(*kind, &"p", "it is so")).collect();
-        let status = Status { site: "we".parse().unwrap(), now: at.parse().unwrap(), leader: None, policies: vec![], conditions };
+        let status = Status {
+            site: "we".parse().unwrap(),
+            now: at.parse().unwrap(),
+            leader: None,
+            policies: vec![],
+            conditions,
+            tasks: vec![],
+            coverage: None,
+            ready: None,
+            reads: vec![],
+            recoveries: vec![],
+        };
         due(page, &status, &config(Severity::Critical))
     }
 

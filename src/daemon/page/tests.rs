@@ -7,6 +7,11 @@ fn picture(text: &str) -> Picture {
         now: "2026-11-28T12:00:00Z".parse().unwrap(),
         leader: None,
         policies: vec![],
+        tasks: vec![],
+        coverage: None,
+        ready: None,
+        reads: vec![],
+        recoveries: vec![],
         conditions: vec![Condition::new(Kind::SlotFailed, &text, text)],
     };
     Picture { status, locations: vec![("primary".to_owned(), Some(text.to_owned()))], points: Default::default(), work: vec![], proofs: vec![] }

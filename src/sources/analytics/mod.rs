@@ -30,8 +30,8 @@ use self::{
     versions::Version,
 };
 use super::{
-    Capture, CaptureEnd, Component, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd, StreamSink,
-    SystemTarget, Target,
+    Capture, CaptureEnd, Component, Existing, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
+    StreamSink, SystemTarget, Target, existing::ThingKind,
 };
 use crate::{
     config::AnalyticsConfig,
@@ -126,6 +126,14 @@ impl Source for AnalyticsSource {
         let (cluster, number) = (text(&server["cluster_uuid"]), text(&server["version"]["number"]));
         *locked(&self.prepared) = Some(Prepared { api, cluster, version, number });
         Ok(())
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        let all = AnalyticsConfig { indices: Vec::new(), ..self.config.clone() };
+        let api = Api::new(&self.config)?;
+        let names = |config: &AnalyticsConfig| Ok::<_, SourceError>(objects(&api, config)?.into_iter().map(|object| object.name).collect::<Vec<_>>());
+        let captured = names(&self.config)?;
+        Ok(Existing::of(ThingKind::Index, names(&all)?, |name| captured.iter().any(|known| known == name), "indices leave it out"))
     }
 
     fn open(&self, _opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError> {

@@ -41,7 +41,10 @@ use std::{
 
 pub use error::CassandraError;
 
-use super::{Capture, CaptureEnd, Component, Loading, Opening, Overwrite, RowDigest, Sink, Source, SourceError, StreamSink, SystemTarget, Target};
+use super::{
+    Capture, CaptureEnd, Component, Existing, Loading, Opening, Overwrite, RowDigest, Sink, Source, SourceError, StreamSink, SystemTarget, Target,
+    existing::{self, ThingKind},
+};
 use crate::{
     config::CassandraConfig,
     model::{Context, Problem},
@@ -99,6 +102,18 @@ impl Source for CassandraSource {
         let running = wait(ctx, capture::Running::prepare(&self.config, ctx))?;
         *lock(&self.capture) = Some(Arc::new(running));
         Ok(())
+    }
+
+    fn existing(&self, ctx: &Context) -> Result<Existing, SourceError> {
+        let names = wait(ctx, async { inspect::names(&connect::connect(&self.config, &ctx.cancel).await?).await })?;
+        let names = names.into_iter().filter(|name| !inspect::is_own(name));
+        let mut found = Existing::of(ThingKind::Keyspace, names, |name| self.config.keyspaces.holds(name), "keyspaces leave it out");
+        for thing in &mut found.things {
+            if self.config.keyspaces.holds(&thing.name) && !self.config.keyspaces.holds_rows(&thing.name) {
+                thing.capture = existing::Capture::Left("its schema is captured, and its rows are not (schema_only)".to_owned());
+            }
+        }
+        Ok(found)
     }
 
     fn open(&self, opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError> {

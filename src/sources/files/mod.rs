@@ -18,7 +18,13 @@ pub use read::{Content, Stability};
 pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
 pub use write::{FileSlot, TreeWriter, Written};
 
-use super::{Capture, Component, Opening, Shape, Sink, Source, SourceError, Target};
+use super::{
+    Capture, Component, Existing, Opening, Shape, Sink, Source, SourceError, Target,
+    existing::{
+        Capture::{Captured, Left},
+        Thing, ThingKind,
+    },
+};
 use crate::model::Context;
 pub use crate::model::Overwrite;
 
@@ -41,6 +47,13 @@ impl Source for FilesSource {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        Tree::open(&self.options)?;
+        let left = self.options.excludes.iter().map(|pattern| (pattern.clone(), Left("it is in exclude".to_owned())));
+        let all = std::iter::once((self.options.root.display().to_string(), Captured)).chain(left);
+        Ok(Existing { things: all.map(|(name, capture)| Thing { kind: ThingKind::Path, name, capture }).collect(), untold: Vec::new() })
     }
 
     fn open(&self, _opening: &Opening, _ctx: &Context) -> Result<Vec<Component>, SourceError> {

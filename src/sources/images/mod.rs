@@ -6,6 +6,7 @@
 mod blob;
 mod catalog;
 mod error;
+mod held;
 mod manifest;
 mod registry;
 mod target;
@@ -28,13 +29,15 @@ use self::{
     target::{TargetRegistry, not_whole, repository},
 };
 use super::{
-    Capture, CaptureEnd, Component, Loading, Opening, Overwrite, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
-    StreamSink, SystemTarget, Target, rows::RowSum,
+    Capture, CaptureEnd, Component, Existing, Loading, Opening, Overwrite, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture,
+    StreamEnd, StreamSink, SystemTarget, Target, existing::ThingKind, rows::RowSum,
 };
 use crate::{
     config::{ImagesConfig, ImagesMode},
     model::{ByteCount, Context, Problem, Timestamp},
 };
+
+pub use held::at_registry;
 
 /// Largest manifest that is written.
 const MANIFEST_MAX: usize = 8 << 20;
@@ -218,6 +221,12 @@ impl Source for ImagesSource {
 
     fn lanes(&self) -> usize {
         self.config.lanes
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        let names = self.config.references.iter().map(ToString::to_string);
+        let told = Existing::of(ThingKind::Image, names, |_| true, "");
+        Ok(Existing { untold: vec!["a registry is not asked what else it holds; a source of Kubernetes says which images run".to_owned()], ..told })
     }
 
     fn prepare(&self, ctx: &Context) -> Result<(), SourceError> {

@@ -27,6 +27,8 @@ use crate::{
     sources::{SourceError, SourceErrorKind},
 };
 
+/// Objects of one page of a list that is read whole.
+const WHOLE_PAGE: &str = "500";
 /// Longest time for one request.
 const REQUEST: Duration = Duration::from_secs(60);
 /// How long a server may be away, restarted for example, before that is an error.
@@ -233,6 +235,25 @@ impl Api {
     pub async fn page(&self, ask: &Ask) -> Result<Page, SourceError> {
         let bytes = self.bytes(&Method::GET, ask).await?;
         serde_json::from_slice(&bytes).map_err(|error| failed(format!("understand {}", ask.path), error.into()))
+    }
+
+    /// All objects at a path, page by page; with a label, those that have it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn all(&self, path: &str, label: Option<&str>) -> Result<Vec<Value>, SourceError> {
+        let (mut found, mut more) = (Vec::new(), String::new());
+        loop {
+            let mut ask = Ask::path(path).with("limit", WHOLE_PAGE);
+            ask = label.into_iter().fold(ask, |ask, label| ask.with("labelSelector", label));
+            ask = if more.is_empty() { ask } else { ask.with("continue", more) };
+            let page = self.page(&ask).await?;
+            found.extend(page.items.unwrap_or_default().iter().filter_map(|item| serde_json::from_str(item.get()).ok()));
+            more = page.metadata.more;
+            if more.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 
     async fn bytes(&self, method: &Method, ask: &Ask) -> Result<Vec<u8>, SourceError> {

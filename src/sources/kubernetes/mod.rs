@@ -11,6 +11,8 @@ mod apply;
 mod compare;
 mod convert;
 mod discovery;
+mod existing;
+mod fitness;
 mod inventory;
 mod listing;
 mod object;
@@ -47,6 +49,7 @@ use self::{
 };
 pub use self::{
     compare::changed_fields,
+    fitness::{Answer, fitness},
     object::{Line, canonical},
     select::fits_path,
 };
@@ -55,7 +58,7 @@ pub(super) use self::{
     object::WORKER,
 };
 use super::{
-    Capture, CaptureEnd, Component, Loading, Opening, RowKey, Shape, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
+    Capture, CaptureEnd, Component, Existing, Loading, Opening, RowKey, Shape, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
     StreamSink, SystemTarget, Target,
 };
 use crate::{
@@ -165,6 +168,11 @@ impl Source for KubernetesSource {
         let (discovered, captured, row_key) = (Arc::new(discovered), Arc::new(captured), RowKey::from_bytes([0; 32]));
         *locked(&self.session) = Some(Session { api, discovered, captured, filter, row_key });
         Ok(())
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        let api = Api::connect(&self.config.access)?;
+        api.block(existing::existing(&api, &self.config))
     }
 
     fn open(&self, opening: &Opening, _ctx: &Context) -> Result<Vec<Component>, SourceError> {

@@ -87,7 +87,7 @@ pub(super) struct Database {
 
 /// The databases that are to be captured; one that is named and missing is an error.
 pub(super) async fn databases(session: &mut Session, config: &MysqlConfig) -> Result<Vec<String>, SourceError> {
-    let found: Vec<String> = session.rows("select schema_name from information_schema.schemata order by 1", "list the databases").await?;
+    let found = names(session).await?;
     if let Some(missing) = config.databases.iter().find(|name| !found.contains(name)) {
         return Err(super::unfit(
             format!("the database {missing}"),
@@ -95,11 +95,20 @@ pub(super) async fn databases(session: &mut Session, config: &MysqlConfig) -> Re
             Some("check databases in the configuration, and the account's rights"),
         ));
     }
-    let wanted = |name: &String| match config.databases.is_empty() {
-        true => !OWN.contains(&name.to_lowercase().as_str()) && !config.exclude.contains(name),
-        false => config.databases.contains(name),
-    };
-    Ok(found.into_iter().filter(wanted).collect())
+    Ok(found.into_iter().filter(|name| is_wanted(config, name)).collect())
+}
+
+/// Names of all databases that the account may see.
+pub(super) async fn names(session: &mut Session) -> Result<Vec<String>, SourceError> {
+    session.rows("select schema_name from information_schema.schemata order by 1", "list the databases").await
+}
+
+/// Whether a database is captured.
+pub(super) fn is_wanted(config: &MysqlConfig, name: &str) -> bool {
+    match config.databases.is_empty() {
+        true => !OWN.contains(&name.to_lowercase().as_str()) && !config.exclude.iter().any(|left| left == name),
+        false => config.databases.iter().any(|wanted| wanted == name),
+    }
 }
 
 type ColumnRow = (String, String, String, String, Option<String>, Option<String>);

@@ -27,11 +27,13 @@ use std::{
 
 use capture::{Opened, Prepared};
 use chunk::Chunk;
+use connect::{Role, Session};
 use target::Restore;
 use tokio::runtime::Handle;
 
 use super::{
-    Capture, CaptureEnd, Component, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamSink, SystemTarget, Target,
+    Capture, CaptureEnd, Component, Existing, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamSink, SystemTarget,
+    Target, existing::ThingKind,
 };
 use crate::{
     config::MysqlConfig,
@@ -106,6 +108,17 @@ impl Source for MysqlSource {
         let prepared = self.handle().block_on(Prepared::new(&self.config))?;
         *self.prepared.lock().expect("no holder of this lock panics") = Some(prepared);
         Ok(())
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        self.handle().block_on(async {
+            let mut session = Session::open(&self.config, Role::Definitions).await?;
+            let names = catalog::names(&mut session).await;
+            session.end().await;
+            let is_own = |name: &String| catalog::OWN.contains(&name.to_lowercase().as_str());
+            let names = names?.into_iter().filter(|name| !is_own(name));
+            Ok(Existing::of(ThingKind::Database, names, |name| catalog::is_wanted(&self.config, name), "databases or exclude leave it out"))
+        })
     }
 
     fn open(&self, opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError> {

@@ -16,7 +16,7 @@ use std::{
 
 pub use self::workers::{Ended, Errand, Workers, unfit};
 pub use super::kubernetes::fits_path;
-use super::{Capture, CaptureEnd, Component, Opening, Shape, Sink, Source, SourceError, Target};
+use super::{Capture, CaptureEnd, Component, Existing, Opening, Shape, Sink, Source, SourceError, Target, existing::ThingKind};
 use crate::{
     config::VolumesConfig,
     model::{Context, Problem},
@@ -75,6 +75,13 @@ impl Source for VolumesSource {
         workers.block(workers.check_rights(claims.iter().map(|claim| claim.namespace.as_str())))?;
         *self.found() = Found { components: claims.into_iter().map(|claim| component(&claim.path(), claim.about)).collect(), problems };
         Ok(())
+    }
+
+    fn existing(&self, _ctx: &Context) -> Result<Existing, SourceError> {
+        let workers = Workers::connect(&self.config)?;
+        let claims = workers.block(workers.all_claims())?;
+        let is_captured = |name: &str| self.config.claims.iter().any(|pattern| fits_path(pattern, name));
+        Ok(Existing::of(ThingKind::Claim, claims, is_captured, "claims do not name it"))
     }
 
     fn open(&self, _opening: &Opening, _ctx: &Context) -> Result<Vec<Component>, SourceError> {

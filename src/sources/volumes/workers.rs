@@ -32,8 +32,6 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest time until a Job that was removed is gone.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
-/// Objects in one page of a list.
-const PAGE: &str = "500";
 /// What has to be allowed in the namespace of a claim: verbs, group, kind.
 const RIGHTS: [(&str, &str, &str); 8] = [
     ("get", "", "persistentvolumeclaims"),
@@ -125,7 +123,7 @@ impl Workers {
         };
         let mut claims = Vec::new();
         for path in paths {
-            claims.extend(self.all(&path, None).await?.iter().map(Claim::of));
+            claims.extend(self.api.all(&path, None).await?.iter().map(Claim::of));
         }
         claims.retain(|claim: &Claim| self.config.claims.iter().any(|pattern| fits_path(pattern, &claim.path())));
         claims.sort_by_key(Claim::path);
@@ -169,19 +167,9 @@ impl Workers {
         Ok(answer["status"]["allowed"] == true)
     }
 
-    async fn all(&self, path: &str, label: Option<&str>) -> Result<Vec<Value>, SourceError> {
-        let (mut found, mut more) = (Vec::new(), String::new());
-        loop {
-            let mut ask = Ask::path(path).with("limit", PAGE);
-            ask = label.into_iter().fold(ask, |ask, label| ask.with("labelSelector", label));
-            ask = if more.is_empty() { ask } else { ask.with("continue", more) };
-            let page = self.api.page(&ask).await?;
-            found.extend(page.items.unwrap_or_default().iter().filter_map(|item| serde_json::from_str(item.get()).ok()));
-            more = page.metadata.more;
-            if more.is_empty() {
-                return Ok(found);
-            }
-        }
+    /// `NAMESPACE/CLAIM` of all claims of the cluster.
+    pub(super) async fn all_claims(&self) -> Result<Vec<String>, SourceError> {
+        Ok(self.api.all("/api/v1/persistentvolumeclaims", None).await?.iter().map(|claim| Claim::of(claim).path()).collect())
     }
 
     /// Which of these claims (namespace, name) do not exist.
@@ -219,7 +207,7 @@ impl Workers {
         let job = match known {
             Some(job) => job,
             None => {
-                let beside = user(&self.all(&in_namespace(errand.namespace, "", "pods", ""), None).await?, errand.claim);
+                let beside = user(&self.api.all(&in_namespace(errand.namespace, "", "pods", ""), None).await?, errand.claim);
                 if let Some(user) = beside.as_ref().filter(|_| claim.is_exclusive) {
                     let why = format!("the pod {} alone may use it: its access mode is ReadWriteOncePod", user.name);
                     return Ok(Ended::Badly { code: None, why });
@@ -267,7 +255,7 @@ impl Workers {
             let Some(job) = self.api.find(&self.job_of(errand)).await? else {
                 return Ok(Ended::Badly { code: None, why: "somebody has removed its Job".to_owned() });
             };
-            let pods = self.all(&in_namespace(errand.namespace, "", "pods", ""), Some(&format!("job-name={}", errand.name))).await?;
+            let pods = self.api.all(&in_namespace(errand.namespace, "", "pods", ""), Some(&format!("job-name={}", errand.name))).await?;
             let now = state(&job, &pods);
             if !matches!(now, State::Waiting { .. }) {
                 idle = Instant::now();
@@ -309,7 +297,7 @@ impl Workers {
     /// When the cluster refuses.
     pub async fn remove_of(&self, run: &str, namespaces: &BTreeSet<&str>) -> Result<(), SourceError> {
         for namespace in namespaces {
-            for job in self.all(&in_namespace(namespace, "batch", "jobs", ""), Some(&format!("{WORKER}={run}"))).await? {
+            for job in self.api.all(&in_namespace(namespace, "batch", "jobs", ""), Some(&format!("{WORKER}={run}"))).await? {
                 self.delete(&in_namespace(namespace, "batch", "jobs", &text(&job["metadata"]["name"]))).await?;
             }
         }
