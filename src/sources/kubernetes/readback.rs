@@ -41,14 +41,13 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
     let Some(of) = Resource::of(component) else { return Ok(Vec::new()) };
     let target = restore.api.block(restore.target(component))?;
     let (mut saved, mut found) = (BufReader::new(saved), Vec::new());
-    let mut live =
-        target.as_ref().map(|target| Live {
-            restore,
-            target,
-            pages: Ahead::new(restore.api.clone(), restore.pages(target, None)),
-            items: Vec::new().into_iter(),
-            next: None,
-        });
+    let mut live = target.as_ref().map(|target| Live {
+        restore,
+        target,
+        pages: Ahead::new(restore.api.clone(), restore.pages(target, None)),
+        items: Vec::new().into_iter(),
+        next: None,
+    });
     let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
     let (mut text, mut is_read) = (Vec::new(), false);
     while !is_read {
