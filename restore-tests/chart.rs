@@ -130,11 +130,13 @@ fn the_guides_to_the_chart_for_kubernetes_name_what_it_makes() {
         let closed = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
         assert_eq!(container["securityContext"], closed);
         assert!(!guide.text.contains("-recover") && !guide.text.contains("monitoring.coreos.com"), "what is off is off");
-        // The rights of the daemon are to list, and a lease.
+        // The rights of the daemon are to list, a lease, and to make events.
         let roles = guide.objects.iter().filter(|object| ["Role", "ClusterRole"].contains(&object["kind"].as_str().unwrap()));
         let rules: Vec<&Value> = roles.flat_map(|role| role["rules"].as_array().unwrap()).collect();
         let wide: Vec<_> = rules.iter().filter(|rule| rule["resources"] == json!(["*"])).map(|rule| &rule["verbs"]).collect();
         assert_eq!(wide, [&json!(["list"])]);
+        let events: Vec<_> = rules.iter().filter(|rule| rule["resources"] == json!(["events"])).collect();
+        assert_eq!(events, [&&json!({"apiGroups": [""], "resources": ["events"], "verbs": ["create"]})]);
         // The configuration is one that Hourglass takes, and names the lease that the daemon may have.
         let text = guide.object("ConfigMap")["data"]["hourglass.yaml"].as_str().unwrap();
         let file = folder.path().join("hourglass.yaml");

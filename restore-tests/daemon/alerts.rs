@@ -8,6 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hourglass::{
+    daemon::ledger::event::End,
+    model::{SystemClock, Timestamp},
+    orchestrator::findings::Findings,
+    repository::sample::Sampling,
+};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{outside::get, world::Kept};
@@ -84,6 +91,7 @@ impl Watched {
             "notify: {{ channels: {{ nobody: {{ webhook: {{ url: \"http://127.0.0.1:{}/\", timeout: 1s }} }} }} }}\ndaemon: {{ listen: \"127.0.0.1:{daemon}\" }}\n",
             free_port()
         ));
+        kept.site.configure("tasks:\n  reads: { verify: { within: 30d }, schedule: \"0 0 1 1 *\" }\n");
         let folder = kept.site.path("prometheus");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("rules.yaml"), hasty_rules()).unwrap();
@@ -165,6 +173,7 @@ async fn alerts_fire_when_their_cause_is_there_and_resolve_when_it_is_gone() {
     watched.until("HourglassUnverified p", true).await;
     kept.site.run(&["verify", "--depth", "restorable"], 0);
     watched.until("HourglassUnverified p", false).await;
+    what_was_found(&watched).await;
     names_are_real(&watched).await;
     fs::rename(kept.site.path("data"), kept.site.path("away")).unwrap();
     watched.run("p").await;
@@ -175,11 +184,39 @@ async fn alerts_fire_when_their_cause_is_there_and_resolve_when_it_is_gone() {
     drop(a);
 }
 
+/// What is not covered and what is not ready is told until it is found otherwise. Everything is read, too.
+async fn what_was_found(watched: &Watched) {
+    let kept = &watched.kept;
+    kept.site.run(&["coverage"], 3);
+    kept.site.run(&["ready"], 3);
+    watched.until("HourglassUncovered -", true).await;
+    watched.until("HourglassNotReady -", true).await;
+    kept.site.configure("excluded: { data/unknown: one program knows its data }\nready: { licences: { of-a-test: 2999-12-31 } }\n");
+    kept.site.run(&["coverage"], 0);
+    kept.site.run(&["ready"], 0);
+    watched.until("HourglassUncovered -", false).await;
+    watched.until("HourglassNotReady -", false).await;
+    // As if no check had run for so long that everything is due.
+    let findings = Findings::new(kept.store("control").await, &kept.keys());
+    let long_ago = Timestamp::now() - SignedDuration::from_hours(90 * 24);
+    findings.write("read/primary", &Sampling::begin(long_ago), &SystemClock).await.unwrap();
+    watched.run("reads").await;
+    assert_eq!(kept.ended("reads", 1).await, (End::Done, None));
+}
+
 /// Every name that rules and dashboard speak of is one that the daemon gives, and Prometheus understands every expression.
 async fn names_are_real(watched: &Watched) {
     let target = fs::read_to_string(watched.kept.site.path("hourglass.yaml")).unwrap();
     let address = target.lines().find_map(|line| line.strip_prefix("daemon: { listen: \"")).unwrap().split('"').next().unwrap();
-    let mut given = names(&get(address, "/metrics", None));
+    // What is given may be some seconds old.
+    let began = Instant::now();
+    let mut given = loop {
+        let given = names(&get(address, "/metrics", None));
+        if given.contains("hourglass_all_read_since_timestamp_seconds") || began.elapsed() > Duration::from_secs(120) {
+            break given;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
     given.insert("hourglass_run_succeeded".to_owned());
     for expression in expressions() {
         let expression = expression.trim_matches('"').replace("$site", ".*").replace("$policy", ".*");

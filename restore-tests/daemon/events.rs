@@ -20,14 +20,14 @@ async fn what_begins_and_ends_becomes_events_of_kubernetes() {
     kept.site.configure("notify: { events: true }\n");
     let namespace = kubectl(&config, &["config", "view", "--minify", "--output=jsonpath={..namespace}"]).unwrap();
     let namespace = if namespace.is_empty() { "default".to_owned() } else { namespace };
-    let _daemon = kept.daemon("a");
+    let daemon = kept.daemon("a");
     let find = |reason: &str, text: &str| -> Value {
         eventually(|| {
             let found =
                 kubectl(&config, &["get", "events", "--namespace", &namespace, "--output=json", "--field-selector", &format!("reason={reason}")])?;
             let found: Value = serde_json::from_str(&found).unwrap();
             let mut events = found["items"].as_array().unwrap().iter().filter(|event| event["message"].as_str().unwrap().contains(text));
-            events.next().cloned().ok_or_else(|| format!("{found:#}\n{}", fs::read_to_string(kept.site.path("a.log")).unwrap()))
+            events.next().cloned().ok_or_else(|| format!("{found:#}\n{}", daemon.log()))
         })
     };
     let began = find("ObjectiveBroken", "CRITICAL  p: it has no good point");

@@ -1,7 +1,5 @@
 //! Deadlines, blackouts, how many runs go on at once, and retries: with real runs.
 
-use std::fs;
-
 use hourglass::daemon::ledger::event::{End, Happened};
 
 use super::world::Kept;
@@ -58,5 +56,5 @@ async fn no_slot_begins_in_a_blackout_what_a_person_orders_does_and_runs_wait_fo
     assert!(!history.iter().any(|entry| begun(&entry.event)), "{}", kept.tell(&history));
     let (p, q) = (kept.when_over("p").await, kept.when_begun("q").await);
     assert!(p <= q, "q began at {q}, and p ended at {p}");
-    assert!(fs::read_to_string(kept.site.path("a.log")).unwrap().contains("blackout"));
+    assert!(daemon.log().contains("blackout"));
 }

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use hourglass::daemon::ledger::event::End;
+
 use super::{
     outside::{TOKEN, answering_with, get, send},
     world::Kept,
@@ -21,6 +23,10 @@ async fn fill(kept: &Kept) {
     for _ in 0..3 {
         run(": done").await;
     }
+    kept.site.configure("tasks:\n  reads: { verify: { within: 30d }, schedule: \"0 0 1 1 *\" }\n");
+    kept.order_of("reads", "run");
+    assert_eq!(kept.ended("reads", 1).await, (End::Done, None));
+    kept.site.run(&["coverage"], 3);
     kept.site.run(&["verify", "--depth", "restorable"], 0);
     kept.site.run(&["restore", "p", "--to", "out", "--quiet"], 0);
     kept.site.run(&["schedule", "pause", "p", "--who", "<script>alert(1)</script>", "--reason", "</style><img src=x onerror=alert(2)> \"'&"], 0);
@@ -64,8 +70,18 @@ async fn a_browser_shows_the_page_wide_and_narrow_light_and_dark_and_has_nothing
         shows(home.path(), &address, &format!("{name}.png"), &arguments.each_ref().map(String::as_str));
     }
     let shown = String::from_utf8(browse(home.path(), &address, &["--dump-dom"]).stdout).unwrap();
-    for words in ["Hourglass we", "Running work", "restored and compared", "restorable", "p@we/1:", "Not measured", "it was paused by &lt;script&gt;"]
-    {
+    for words in [
+        "Hourglass we",
+        "Running work",
+        "restored and compared",
+        "restorable",
+        "p@we/1:",
+        "Not measured",
+        "0 uncovered, 1 unknown",
+        "data/unknown/*",
+        "255 of 256 parts",
+        "it was paused by &lt;script&gt;",
+    ] {
         assert!(shown.contains(words), "{words} is not in {shown}");
     }
     kept.go();

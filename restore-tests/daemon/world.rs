@@ -86,12 +86,17 @@ impl Kept {
 
     /// One with more arguments.
     pub fn daemon_with(&self, name: &str, more: &[&str]) -> Daemon {
-        let log = self.site.path(&format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let log = self.logs(name).find(|log| !log.exists()).unwrap();
+        let file = File::create_new(&log).unwrap();
         let mut command = self.site.command(&["daemon", "--quiet"]);
         command.args(more);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Daemon { child, log }
+    }
+
+    /// The logs of the first, the second, and so on, daemon of a name.
+    fn logs(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        (1..).map(move |life| self.site.path(&format!("{name}-{life}.log")))
     }
 
     pub fn lineage(&self) -> Lineage {
@@ -232,8 +237,8 @@ impl Kept {
     /// The ledger and all logs, for somebody who wants to know why.
     pub fn tell(&self, history: &[Entry]) -> String {
         let mut text: String = history.iter().map(|entry| format!("{} {} {}\n", entry.number, entry.written, entry.event.sentence())).collect();
-        for name in ["a", "b"] {
-            text += &format!("-- {name}\n{}", fs::read_to_string(self.site.path(&format!("{name}.log"))).unwrap_or_default());
+        for log in ["a", "b"].iter().flat_map(|name| self.logs(name).take_while(|log| log.exists())) {
+            text += &format!("-- {}\n{}", log.file_name().unwrap().display(), fs::read_to_string(&log).unwrap());
         }
         text
     }
@@ -300,14 +305,14 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(began.elapsed() < PATIENCE, "it does not end\n{}", fs::read_to_string(&self.log).unwrap());
+            assert!(began.elapsed() < PATIENCE, "it does not end\n{}", self.log());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// Its log so far; every line is JSON.
     pub fn said(&self) -> Vec<Value> {
-        let text = fs::read_to_string(&self.log).unwrap();
+        let text = self.log();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
     }
@@ -316,9 +321,14 @@ impl Daemon {
     pub fn said_of(&self, event: &str, key: &str, value: &str) {
         let began = Instant::now();
         while !self.said().iter().any(|line| line["event"] == event && line[key] == value) {
-            assert!(began.elapsed() < PATIENCE, "{event} of {value} does not come\n{}", fs::read_to_string(&self.log).unwrap());
+            assert!(began.elapsed() < PATIENCE, "{event} of {value} does not come\n{}", self.log());
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Its log so far as text.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits until it has said an event so often.
@@ -329,7 +339,7 @@ impl Daemon {
             if said.len() >= times {
                 return said[times - 1].clone();
             }
-            assert!(began.elapsed() < PATIENCE, "{event} does not come\n{}", fs::read_to_string(&self.log).unwrap());
+            assert!(began.elapsed() < PATIENCE, "{event} does not come\n{}", self.log());
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -85,15 +85,7 @@ fn care(status: &Status) -> String {
         text += &table(&["task", "does", "phase", "next", "last"], &status.tasks.iter().map(of_task).collect::<Vec<_>>());
     }
     if let Some(coverage) = &status.coverage {
-        let count = |state: usize| coverage.counts.values().map(|counts| counts[state]).sum::<usize>();
-        text += &format!(
-            "asked at {}: {} covered, {} excluded, {} uncovered, {} unknown; see `hourglass coverage`\n",
-            shown(coverage.asked),
-            count(0),
-            count(1),
-            count(2),
-            count(3)
-        );
+        text += &format!("asked at {}: {}; see `hourglass coverage`\n", shown(coverage.asked), coverage.sentence());
     }
     if let Some(ready) = &status.ready {
         let state = if ready.ready { "ready" } else { "NOT ready" };

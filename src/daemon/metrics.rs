@@ -157,15 +157,15 @@ fn of_slots(registry: &mut Registry, status: &Status) {
 
 fn of_conditions(registry: &mut Registry, status: &Status) {
     let family = Family::<OfCondition, Gauge<i64>>::default();
-    let policies = status.policies.iter().map(|policy| policy.policy.to_string());
-    for policy in policies.chain(status.conditions.iter().map(|condition| condition.subject.clone())) {
-        for kind in Kind::ALL {
+    let names = status.policies.iter().map(|policy| policy.policy.to_string()).chain(status.tasks.iter().map(|task| task.task.to_string()));
+    for policy in names {
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_of_site()) {
             let lasts = status.conditions.iter().any(|condition| condition.kind == kind && condition.subject == policy);
             let labels = OfCondition { policy: policy.clone(), condition: kind.as_str(), severity: kind.severity().as_str() };
             family.get_or_create(&labels).set(i64::from(lasts));
         }
     }
-    registry.register("condition", "Whether something is wrong with the policy", family);
+    registry.register("condition", "Whether something is wrong with the policy or the task", family);
 }
 
 fn depth(depth: Depth) -> i64 {

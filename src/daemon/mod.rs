@@ -28,6 +28,7 @@ pub mod serve;
 pub mod sight;
 #[cfg(test)]
 mod simulation;
+pub mod slot;
 pub mod status;
 pub mod tasks;
 mod tender;

@@ -11,7 +11,8 @@ use super::{
         event::{End, Happened},
         state::{Balance, Paused},
     },
-    status::{Phase, Slots, count},
+    slot::{SlotStatus, Slots, count, over},
+    status::Phase,
 };
 use crate::{
     model::{PolicyName, Timestamp},
@@ -54,10 +55,12 @@ pub struct TaskStatus {
     pub next: Option<Timestamp>,
     /// When it was done last, as far back as the ledger was read.
     pub done: Option<Timestamp>,
-    /// How its newest slot ended.
+    /// How its newest slot that was begun ended.
     pub last: Option<TaskEnd>,
     /// Slots by how they ended, as far back as the ledger was read.
     pub slots: Slots,
+    /// The newest slots that are over, as far back as the ledger was read, oldest first.
+    pub recent: Vec<SlotStatus>,
 }
 
 /// How a slot of a task ended.
@@ -88,6 +91,7 @@ pub fn status(facts: &TaskFacts, now: Timestamp) -> TaskStatus {
         done: ends.iter().find(|end| end.end == End::Done).map(|end| end.at),
         last: ends.into_iter().next(),
         slots: count(&facts.history),
+        recent: facts.history.iter().flat_map(over).collect(),
     }
 }
 
@@ -138,17 +142,30 @@ pub struct ReadStatus {
 }
 
 impl CoverageStatus {
+    /// How many things are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.counts.values().map(|counts| counts[place(state)]).sum()
+    }
+
+    /// `4 covered, 1 excluded, 0 uncovered, 0 unknown`.
+    pub fn sentence(&self) -> String {
+        State::ALL.map(|state| format!("{} {}", self.count(state), state.as_str())).join(", ")
+    }
+
     /// From what was found.
     pub fn of(found: Finding<Coverage>) -> CoverageStatus {
         let mut counts: BTreeMap<String, [usize; 4]> = BTreeMap::new();
         for thing in &found.found.things {
-            let at = State::ALL.iter().position(|state| *state == thing.state).expect("all states are there");
-            counts.entry(thing.kind.clone()).or_default()[at] += 1;
+            counts.entry(thing.kind.clone()).or_default()[place(thing.state)] += 1;
         }
         let lacks = |thing: &Covered| matches!(thing.state, State::Uncovered | State::Unknown);
         let lacking = found.found.things.into_iter().filter(lacks).take(MOST_LACKING).collect();
         CoverageStatus { asked: found.written, counts, lacking }
     }
+}
+
+fn place(state: State) -> usize {
+    State::ALL.iter().position(|one| *one == state).expect("all states are there")
 }
 
 impl ReadStatus {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::time;
-use crate::daemon::status::{PolicyStatus, SlotEnd, SlotStatus, Status};
+use crate::daemon::{
+    slot::{SlotEnd, SlotStatus},
+    status::{PolicyStatus, Status},
+};
 
 /// Days that are shown of each policy.
 const MOST_DAYS: usize = 14;

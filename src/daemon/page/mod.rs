@@ -1,6 +1,7 @@
 //! The page: everything about a site at a glance, as HTML without scripts and without anything from outside.
 
 mod calendar;
+mod care;
 mod places;
 mod policies;
 
@@ -52,7 +53,8 @@ pub fn render(picture: &Picture) -> String {
                 (calendar::calendar(status))
                 (places::points(picture))
                 (places::proofs(picture))
-                (unmeasured())
+                (care::tasks(status))
+                (care::findings(status))
                 footer { "Read only. The same as data: " code { "/status.json" } ", " code { "/metrics" } "." }
             }
         }
@@ -103,16 +105,6 @@ fn leader(status: &Status) -> String {
     match &status.leader {
         Some(leader) => format!("process {} of {} leads", leader.pid, leader.machine),
         None => "no daemon leads".to_owned(),
-    }
-}
-
-/// What nobody has looked at is never shown as if it were well.
-fn unmeasured() -> Markup {
-    html! {
-        div.two {
-            section { h2 { "Coverage" } p.none { "Not measured: whether everything that exists is in a policy." } }
-            section { h2 { "Readiness of the other site" } p.none { "Not measured: whether the other site could take over now." } }
-        }
     }
 }
 

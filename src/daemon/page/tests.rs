@@ -1,5 +1,11 @@
 use super::*;
-use crate::daemon::condition::{Condition, Kind};
+use crate::{
+    daemon::{
+        condition::{Condition, Kind},
+        tasks::{CoverageStatus, ReadyStatus},
+    },
+    orchestrator::coverage::{Covered, State},
+};
 
 fn picture(text: &str) -> Picture {
     let status = Status {
@@ -31,6 +37,28 @@ fn the_page_asks_for_nothing_from_outside_and_runs_nothing() {
         assert!(!page.contains(word), "{word}");
     }
     assert!(policy_of_content().starts_with("default-src 'none'"));
+}
+
+#[test]
+fn what_was_found_is_shown_and_what_lacks_is_named_or_counted() {
+    let mut picture = picture("x");
+    let asked = "2026-11-28T09:00:00Z".parse().unwrap();
+    let lacking = (0..10).map(|number| Covered {
+        source: "orders".parse().unwrap(),
+        kind: "database".into(),
+        name: format!("d{number}"),
+        state: State::Uncovered,
+        why: "<b>".into(),
+    });
+    picture.status.coverage = Some(CoverageStatus { asked, counts: [("database".to_owned(), [4, 0, 10, 0])].into(), lacking: lacking.collect() });
+    picture.status.ready = Some(ReadyStatus { asked, ready: true, met: 3, lacking: vec![] });
+    let page = render(&picture);
+    for words in
+        ["4 covered, 0 excluded, 10 uncovered, 0 unknown", "orders/database/d7", "2 more", "3 h 0 min ago", "3 questions met, 0 not", "&lt;b&gt;"]
+    {
+        assert!(page.contains(words), "{words} is not in {page}");
+    }
+    assert!(!page.contains("orders/database/d8") && !page.contains("Not measured") && !page.contains("<b><"));
 }
 
 #[test]
