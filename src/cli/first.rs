@@ -13,7 +13,7 @@ use super::Command;
 
 /// Whether this is the first process, and the command may hold a lease. See docs/format/journal.md.
 pub(super) fn is_needed(command: &Command) -> bool {
-    std::process::id() == 1 && matches!(command, Command::Restore(_) | Command::Recover(_) | Command::Runs(_))
+    std::process::id() == 1 && matches!(command, Command::Restore(_) | Command::RestoreTest(_) | Command::Recover(_) | Command::Runs(_))
 }
 
 /// Runs the same in a child, which is asked to end when this process is (a terminal asks both); ends as the child does.
