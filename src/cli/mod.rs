@@ -11,6 +11,7 @@ pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod expire;
+mod first;
 pub mod globals;
 pub mod init;
 pub mod keys;
@@ -112,7 +113,14 @@ pub fn main(argv: Vec<OsString>) -> std::process::ExitCode {
         Ok(matches) => {
             let command = path_of(&matches);
             let cli = Cli::from_arg_matches(&matches).expect("clap has checked these matches against the same definition");
-            start(cli, &command)
+            if first::is_needed(&cli.command) {
+                match first::wait_for_child(&argv) {
+                    Ok(exit) => return exit,
+                    Err(error) => output::finish(&command, Err(CliError::from_error(ExitCode::Failed, "child", &error)), &cli.globals),
+                }
+            } else {
+                start(cli, &command)
+            }
         }
         Err(error) => refused(&error, &argv),
     };
