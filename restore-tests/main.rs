@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what is wrong by panicking, and what it measured by printing")]
 
 mod analytics;
+mod browser;
 mod byhand;
 mod cassandra;
 mod chart;

@@ -46,4 +46,5 @@ fn points_certificates_licences_and_credentials_are_asked_and_what_is_not_so_is_
     assert!(!ask("1s", "1h")("credentials tree"));
     let status: serde_json::Value = serde_json::from_str(&site.run(&["status", "--output", "json"], 0)).unwrap();
     assert_eq!(status["data"]["ready"]["ready"], false, "{status}");
+    assert!(status["data"]["conditions"].as_array().unwrap().iter().any(|condition| condition["kind"] == "not-ready"), "{status}");
 }

@@ -117,6 +117,6 @@ fn a_process_frozen_in_a_restore_of_analytics_changes_nothing_when_it_wakes_afte
     ask(&world.b, "DELETE", &format!("{index}/_doc/0?refresh=true"), "");
     let after = documents(&world.b, &index);
     assert_ne!(after, expected);
-    frozen.wake_late(running);
+    frozen.ends_with_its_lease(running);
     assert_eq!(documents(&world.b, &index), after);
 }

@@ -1,6 +1,7 @@
 //! Clusters through the binary: a backup under writers, processes that are killed, and points that must not be green.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader},
     path::Path,
@@ -13,6 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::world::{answers, cql, drop_keyspaces, yaml};
 use crate::{
     lab::{self, CassandraCluster},
+    recover::{
+        Watched,
+        taken::{Elsewhere, Frozen},
+    },
     site::{Site, find},
 };
 
@@ -159,6 +164,64 @@ fn cassandra_runs_that_are_killed_are_finished_by_the_next_and_nothing_is_double
     assert!(here == there, "rows differ");
     drop_keyspaces(from, &["killed"]);
     drop_keyspaces(to, &["killed"]);
+}
+
+/// Restores that the control store knows.
+fn restores(site: &Site) -> BTreeSet<String> {
+    let listed = site.run(&["runs", "list"], 0);
+    listed.lines().filter(|line| line.contains("restore")).filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}
+
+/// A restore into a keyspace of its own that was frozen when it came to a moment, and its run.
+fn frozen_when(site: &Site, name: &str, come: impl Fn() -> bool) -> (Watched, Frozen, String) {
+    let known = restores(site);
+    let mut running = Watched::start(site, &["restore", "p", "kps", "--into", "dr", "--rename", &format!("frozen={name}")]);
+    assert!(running.reaches(|_| come()), "{}", running.said());
+    let frozen = Frozen::new(&running);
+    let mut new = restores(site).into_iter().filter(|run| !known.contains(run));
+    let run = new.next().unwrap();
+    (running, frozen, run)
+}
+
+/// At several moments, because what a driver has been given and not sent differs. Counters show what comes twice, and a truncated table what comes late.
+#[test]
+fn a_process_frozen_in_a_load_into_cassandra_writes_nothing_more_after_a_takeover() {
+    let _lab = lab::Servers::Cassandra.together();
+    let (from, to) = (CassandraCluster::Three, CassandraCluster::Dr);
+    let names = ["frozen_at_tables", "frozen_at_counters", "frozen_at_rows"];
+    fill(from, "frozen");
+    drop_keyspaces(to, &names);
+    let site = site("frozen", "");
+    site.run(&["backup", "p", "--quiet"], 0);
+    let elsewhere = Elsewhere::new(&site);
+    let has = |name: &str, table: &str| {
+        let tables = cql(to, &[format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{name}'")]);
+        tables.len() == 2 && !cql(to, &[format!("SELECT a FROM {name}.{table} LIMIT 1")]).is_empty()
+    };
+    let tables = || !cql(to, &[format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{}'", names[0])]).is_empty();
+    let taken = [
+        frozen_when(&site, names[0], tables),
+        frozen_when(&site, names[1], || has(names[1], "c")),
+        frozen_when(&site, names[2], || has(names[2], "t")),
+    ];
+    let count = |name: &str| cql(to, &[format!("SELECT COUNT(*) FROM {name}.t"), format!("SELECT COUNT(*) FROM {name}.c")]);
+    let there: Vec<Vec<String>> = names[1..].iter().map(|name| count(name)).collect();
+    println!("when they were frozen, rows and counters were there: {there:?}");
+    assert!(there.iter().all(|there| *there != [format!("({ROWS},)"), format!("({ROWS},)")]), "all were frozen too late to show anything");
+    let here = answers(from, &of("frozen"));
+    for (name, (.., run)) in names.iter().zip(&taken) {
+        elsewhere.take_restore_over(run).end(0);
+        assert!(here == answers(to, &of(name)), "rows of {name} differ");
+        // The service runs again.
+        cql(to, &[format!("TRUNCATE {name}.t"), format!("UPDATE {name}.c SET n = n + 1 WHERE a = 1")]);
+    }
+    let after = names.map(|name| answers(to, &of(name)));
+    taken.into_iter().for_each(|(running, frozen, _)| frozen.ends_with_its_lease(running));
+    for (name, after) in names.iter().zip(after) {
+        assert!(after[0].is_empty() && answers(to, &of(name)) == after, "something was written to {name}");
+    }
+    drop_keyspaces(from, &["frozen"]);
+    drop_keyspaces(to, &names);
 }
 
 #[test]

@@ -1,12 +1,6 @@
 //! The page in a real browser, and who may see it.
-//!
-//! `HOURGLASS_PICTURES` names a folder that the pictures are kept in, for somebody who wants to look at them.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::process::Command;
 
 use hourglass::daemon::ledger::event::End;
 
@@ -14,15 +8,10 @@ use super::{
     outside::{TOKEN, answering_with, get, send},
     world::Kept,
 };
-use crate::lab::tls;
-
-/// What the browser shows, and what it complains about.
-fn browse(home: &Path, address: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new("chromium");
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--enable-logging=stderr"]);
-    command.arg(format!("--user-data-dir={}", home.join("browser").display())).args(arguments);
-    command.arg(format!("http://any:{TOKEN}@{address}/")).env("HOME", home).output().unwrap()
-}
+use crate::{
+    browser::{browse, shows},
+    lab::tls,
+};
 
 async fn fill(kept: &Kept) {
     let run = async |end: &str| {
@@ -73,18 +62,12 @@ async fn a_browser_shows_the_page_wide_and_narrow_light_and_dark_and_has_nothing
     }
     assert!(!page.contains("<script") && !page.contains("<img") && !page.contains(TOKEN), "{page}");
     let home = tempfile::tempdir_in(crate::lab::require("HOURGLASS_LAB_DIR")).unwrap();
+    let address = format!("http://any:{TOKEN}@{address}/");
     for (name, size, scheme) in
         [("wide-light", "1280,1600", 1), ("wide-dark", "1280,1600", 0), ("phone-light", "390,2400", 1), ("phone-dark", "390,2400", 0)]
     {
-        let picture = home.path().join(format!("{name}.png"));
-        let (shot, size) = (format!("--screenshot={}", picture.display()), format!("--window-size={size}"));
-        let done = browse(home.path(), &address, &[&shot, &size, &format!("--blink-settings=preferredColorScheme={scheme}")]);
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && !said.contains("CONSOLE"), "{name}: {said}");
-        assert!(fs::metadata(&picture).unwrap().len() > 20_000, "{name} is empty");
-        if let Ok(folder) = std::env::var("HOURGLASS_PICTURES") {
-            fs::copy(&picture, Path::new(&folder).join(format!("{name}.png"))).unwrap();
-        }
+        let arguments = [format!("--window-size={size}"), format!("--blink-settings=preferredColorScheme={scheme}")];
+        shows(home.path(), &address, &format!("{name}.png"), &arguments.each_ref().map(String::as_str));
     }
     let shown = String::from_utf8(browse(home.path(), &address, &["--dump-dom"]).stdout).unwrap();
     for words in [

@@ -65,6 +65,9 @@ async fn tasks_copy_verify_expire_prune_and_test_restores_and_their_ledgers_say_
     let digest = pack.file_stem().unwrap().to_str().unwrap().to_owned();
     assert!(end == End::Failed && why.as_ref().is_some_and(|why| why.contains(&digest)), "{end:?} {why:?}");
     assert!(kept.site.run(&["schedule", "show", "reads-there"], 0).contains(&digest));
+    let status: serde_json::Value = serde_json::from_str(&kept.site.run(&["status", "--output", "json"], 0)).unwrap();
+    let told = status["data"]["conditions"].as_array().unwrap().iter().find(|condition| condition["subject"] == "reads-there").unwrap();
+    assert!(told["kind"] == "slot-failed" && told["text"].as_str().unwrap().contains(&digest), "{status}");
 }
 
 fn first_pack(kept: &Kept, location: &str) -> std::path::PathBuf {

@@ -5,7 +5,10 @@ use std::fs;
 use serde_json::Value;
 
 use super::{World, once};
-use crate::site::{assert_same_tree, listing};
+use crate::{
+    browser::{browse, shows},
+    site::{assert_same_tree, listing},
+};
 
 fn step<'a>(envelope: &'a Value, id: &str) -> &'a Value {
     envelope["data"]["facts"]["steps"].as_array().unwrap().iter().find(|step| step["id"] == id).unwrap()
@@ -159,6 +162,11 @@ fn all_kinds_run_secrets_stay_secret_and_the_report_tells_it() {
         let text = fs::read(&entry).unwrap();
         assert!(!text.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()), "{}", entry.display());
     }
+    let (home, page) = (world.site.path(""), format!("file://{}", world.site.path("report.html").display()));
+    shows(&home, &page, "report.png", &["--window-size=1280,2400"]);
+    shows(&home, &page, "report.pdf", &[]);
+    let shown = String::from_utf8(browse(&home, &page, &["--dump-dom"]).stdout).unwrap();
+    assert!(shown.contains("<svg") && shown.contains("rolling@we/1:"), "{shown}");
     assert_eq!(step(&envelope, "switch")["said"], "before: test exited with status 1; after: status 0");
     assert!(step(&envelope, "protect")["said"].as_str().unwrap().starts_with("rolling@we/1:"));
     let tree = report["members"].as_array().unwrap().iter().find(|member| member["step"] == "tree").unwrap();

@@ -13,6 +13,7 @@ mod watched;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -188,6 +189,18 @@ impl Watched {
         self.child.wait().unwrap();
     }
 
+    /// Waits for its end; the signal that ended it.
+    pub fn signalled(mut self) -> Option<i32> {
+        let began = Instant::now();
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.signal(),
+                None => assert!(began.elapsed() < PATIENCE, "it never ended: {}", self.said()),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Waits for its end, which has to be this one; its envelope, and all that it said.
     pub fn end(self, status: i32) -> (Value, String) {
         let (code, envelope, said) = self.any_end();
@@ -195,13 +208,14 @@ impl Watched {
         (envelope, said)
     }
 
-    /// Waits for its end; its exit status, its envelope, and all that it said.
+    /// Waits for its end; its exit status, its envelope (nothing when a signal ended it), and all that it said.
     pub fn any_end(mut self) -> (Option<i32>, Value, String) {
         let mut out = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         let code = self.child.wait().unwrap().code();
         self.listener.take().unwrap().join().unwrap();
-        (code, serde_json::from_str(&out).unwrap(), self.said())
+        let envelope = if code.is_some() { serde_json::from_str(&out).unwrap() } else { Value::Null };
+        (code, envelope, self.said())
     }
 }
 

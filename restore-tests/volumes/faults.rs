@@ -1,6 +1,11 @@
 //! What happens to volumes when workers, those who sent them, or the cluster fail.
 
-use std::{fs, process::Child, thread, time::Duration};
+use std::{
+    fs,
+    process::{Child, Command},
+    thread,
+    time::Duration,
+};
 
 use super::{
     left_over,
@@ -42,6 +47,17 @@ fn large() -> (World, Cluster, [Vec<String>; 2]) {
     world.protect(&spare);
     let before = listings(&world.a);
     (world, b, before)
+}
+
+/// Protects the objects beside the claims, by a policy of their own.
+fn protect_objects(world: &World) {
+    let config = world.site.path("hourglass.yaml");
+    let kubeconfig = world.a.kubeconfig().display().to_string();
+    let with = format!(
+        "  cluster: {{ kubernetes: {{ kubeconfig: {kubeconfig:?}, namespaces: [shop], no_data: [\"*/*\"] }} }}\npolicies:\n  objects: {{ members: {{ cluster: required }} }}\n"
+    );
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("policies:\n", &with)).unwrap();
+    world.site.run(&["keys", "prove"], 0);
 }
 
 /// Waits for something that happens before a process ends.
@@ -90,11 +106,18 @@ fn a_worker_in_a_kubernetes_pod_that_is_killed_or_loses_its_node_is_followed_by_
 #[test]
 fn whoever_sent_workers_into_kubernetes_may_be_killed_and_its_work_goes_on() {
     let (world, b, before) = large();
+    protect_objects(&world);
     let mut backup = start(&world.site, &["backup", "p"]);
     wait_until(&mut backup, || told(&world) > 0);
     backup.kill().unwrap();
     backup.wait().unwrap();
     let first = newest_run(&world.site);
+    // Workers that are there are nothing of the cluster's: they would be made again in another one.
+    assert!(left_over(&world.a).contains("job"), "its workers go on");
+    world.site.run(&["backup", "objects"], 0);
+    world.site.run(&["restore", "objects", "cluster", "--to", "objects"], 0);
+    let hold = |text: &str| Command::new("grep").args(["-rl", text]).arg(world.site.path("objects")).output().unwrap().status.code();
+    assert_eq!((hold("data-portal-0"), hold("hourglass/run")), (Some(0), Some(1)));
     let said = world.site.run(&["backup", "p", "--output", "json"], 0);
     assert!(said.contains(&first), "it took over {first}: {said}");
     assert_eq!(left_over(&world.a), "", "the Jobs of the first run too");

@@ -150,7 +150,7 @@ impl From<OrchestratorError> for CliError {
             OrchestratorError::Illegal(_) => (ExitCode::Damaged, "damage"),
             OrchestratorError::Journal { .. } | OrchestratorError::Control(_) => (ExitCode::Failed, "store"),
             OrchestratorError::Backup(_) => (ExitCode::Failed, "backup"),
-            OrchestratorError::TornDown => (ExitCode::Failed, "internal"),
+            OrchestratorError::TornDown | OrchestratorError::Fuse(_) => (ExitCode::Failed, "internal"),
         };
         CliError { hint: error.hint(), ..CliError::from_error(exit, kind, &error) }
     }

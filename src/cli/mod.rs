@@ -11,6 +11,7 @@ pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod expire;
+mod first;
 pub mod globals;
 pub mod init;
 pub mod keys;
@@ -40,7 +41,7 @@ mod tests;
 pub mod verify;
 pub mod worker;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
@@ -49,6 +50,8 @@ pub use exit::ExitCode;
 pub use globals::{Colour, Globals, OutputFormat};
 pub use output::Report;
 
+/// How long work that was told to stop may take to end the commands that it began.
+const LAST: Duration = Duration::from_secs(5);
 const AFTER: &str = "\
 Exit status: 0 succeeded, 1 failed, 2 wrong use or configuration, 3 incomplete, 4 cancelled, 5 stuck (a person is needed), 6 damage or forgery found.
 
@@ -110,7 +113,14 @@ pub fn main(argv: Vec<OsString>) -> std::process::ExitCode {
         Ok(matches) => {
             let command = path_of(&matches);
             let cli = Cli::from_arg_matches(&matches).expect("clap has checked these matches against the same definition");
-            start(cli, &command)
+            if first::is_needed(&cli.command) {
+                match first::wait_for_child(&argv) {
+                    Ok(exit) => return exit,
+                    Err(error) => output::finish(&command, Err(CliError::from_error(ExitCode::Failed, "child", &error)), &cli.globals),
+                }
+            } else {
+                start(cli, &command)
+            }
         }
         Err(error) => refused(&error, &argv),
     };
@@ -140,8 +150,9 @@ fn start(cli: Cli, command: &str) -> ExitCode {
                 .hint("`hourglass runs list` shows how to go on")),
         }
     });
-    // Blocking work that was told to stop is not waited for.
-    runtime.shutdown_background();
+    // Work that was told to stop has to end the commands that it began: one that is left behind would take the end of its input for a regular one.
+    // Nothing else is waited for.
+    runtime.shutdown_timeout(if globals.cancel.is_stopped() { LAST } else { Duration::ZERO });
     output::finish(command, result, &globals)
 }
 

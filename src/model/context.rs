@@ -46,9 +46,9 @@ impl Lease {
         let _ = self.until.fetch_update(SeqCst, SeqCst, later);
     }
 
-    /// It never counts again.
-    pub fn end(&self) {
-        self.until.store(ENDED, SeqCst);
+    /// It never counts again. Returns whether it was not ended before.
+    pub fn end(&self) -> bool {
+        self.until.swap(ENDED, SeqCst) != ENDED
     }
 
     /// How much of it is left; nothing when it has run out.

@@ -37,6 +37,9 @@ pub enum OrchestratorError {
         /// The length of a lease.
         seconds: u64,
     },
+    /// The kernel would not hold the lease of a run.
+    #[error("cannot set a timer of the kernel")]
+    Fuse(#[source] std::io::Error),
     /// The control store failed.
     #[error("cannot reach the journal of run {run}")]
     Journal {
@@ -131,6 +134,7 @@ impl OrchestratorError {
             OrchestratorError::LeaseLost { run, .. } => {
                 Some(format!("see that this machine runs and reaches the control store, then `hourglass runs resume {run}` goes on"))
             }
+            OrchestratorError::Fuse(_) => Some("see that what confines this process allows timer_create and timer_settime".to_owned()),
             OrchestratorError::Journal { source, .. } => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Control(source) => source.hint().map(|hint| hint.to_string()),
             OrchestratorError::Repository(error) => error.hint().map(|hint| hint.to_string()),

@@ -27,8 +27,10 @@ use super::{
 use crate::model::{Action, Context, Event, Lease, Outcome, Plan, Problem, Step, StepId, outcome::advise};
 
 mod desk;
+mod fuse;
 mod lease;
 
+use fuse::Fuse;
 use lease::GIVE_UP;
 pub use lease::{LEASE, Taking};
 
@@ -50,6 +52,7 @@ pub struct Run {
     journal: AsyncMutex<Journal>,
     /// Of a run that another process may take over.
     lease: Option<Lease>,
+    fuse: Option<Fuse>,
     place: Place,
     ctx: Context,
 }
@@ -63,7 +66,7 @@ impl Run {
         let event = JournalEvent::RunStarted { plan, process: Process::current() };
         let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Run::with(RunState::begin(event)?, journal, lease, ctx))
+        Run::with(RunState::begin(event)?, journal, lease, ctx)
     }
 
     /// Journals that this process goes on with a run.
@@ -78,7 +81,7 @@ impl Run {
         };
         let lease = Lease::new(LEASE);
         journal.append(event.clone(), ctx.clock.now()).await?;
-        Ok(Run::with(state.next(event)?, journal, lease, ctx))
+        Run::with(state.next(event)?, journal, lease, ctx)
     }
 
     /// What its steps are given: cancelled too when another process has the run.
@@ -137,9 +140,7 @@ impl Run {
                 }
                 return Err(error);
             }
-            if let Some(lease) = &run.lease {
-                lease.renew(asked);
-            }
+            run.renew(asked, matches!(event, JournalEvent::RunEnded { .. }))?;
             Ok(run.state().advance(event)?)
         });
         recording.await.map_err(|_| OrchestratorError::TornDown)?

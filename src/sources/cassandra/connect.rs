@@ -94,6 +94,8 @@ impl Door<'_> {
             .connection_timeout(config.timeout.min(Duration::from_secs(15)))
             .default_execution_profile_handle(profile.into_handle())
             .schema_agreement_timeout(Duration::from_secs(60))
+            // What the kernel has not sent when this process ends is not sent: somebody else may go on. See docs/format/journal.md.
+            .tcp_zero_linger()
             .refresh_metadata_on_auto_schema_agreement(false)
             .fetch_schema_metadata(metadata)
             .fetch_full_schema_metadata(false);

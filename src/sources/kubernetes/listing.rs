@@ -1,4 +1,4 @@
-//! All objects of one kind, page by page, as the lines of a component. One page is in memory at a time.
+//! All objects of one kind, page by page, as the lines of a component. Two pages are in memory at a time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
+    ahead::Ahead,
     api::{Api, Ask, Page, refusal},
     discovery::Resource,
     locked,
@@ -155,7 +156,7 @@ pub struct Lines {
     api: Api,
     resource: Resource,
     filter: Filter,
-    pages: Pages,
+    pages: Ahead,
     clock: Arc<dyn Clock>,
     digester: RowDigester,
     bytes: u64,
@@ -186,13 +187,14 @@ pub type Ended = Option<Result<(String, StreamEnd), SourceError>>;
 impl Lines {
     /// All objects of a kind that the filter keeps. `ended` is filled at the end.
     pub fn new(api: Api, resource: Resource, filter: Filter, digester: RowDigester, ended: Arc<Mutex<Ended>>, ctx: &Context) -> Lines {
-        let (pages, clock, began) = (Pages::new(&resource, None), Arc::clone(&ctx.clock), ctx.clock.now());
+        let pages = Ahead::new(api.clone(), Pages::new(&resource, None));
+        let (clock, began) = (Arc::clone(&ctx.clock), ctx.clock.now());
         Lines { api, resource, filter, pages, clock, digester, bytes: 0, began, to: None, text: Vec::new(), at: 0, ended }
     }
 
     /// Reads a page; whether there was one.
     fn fill(&mut self) -> Result<bool, SourceError> {
-        let page = match self.api.block(self.pages.next(&self.api)) {
+        let page = match self.api.block(self.pages.next()) {
             Ok(page) => page,
             // A kind that somebody removed after it was discovered has no objects any more.
             Err(error) if self.is_first() && is_unknown(&error) && self.api.block(is_removed(&self.api, &self.resource))? => None,

@@ -1,10 +1,11 @@
 //! The objects of a Kubernetes cluster, through its API. Format: docs/format/source-kubernetes.md.
 //!
-//! Out: `discovery` finds the kinds, `rights` asks whether we may, `listing` reads a kind page by page, `object` says what is stored of an object, and
-//! `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object (`select`, `strip`, `convert`, `transform`, `residue`),
-//! `apply` takes the lines and `write` writes an object, `restore` holds the gates between tiers (`ready`), `readback` reads all of it again and `compare`
-//! says what differs. `api` speaks HTTP.
+//! Out: `discovery` finds the kinds, `rights` asks whether we may, `listing` reads a kind page by page (`ahead`: one before it is needed), `object`
+//! says what is stored of an object, and `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object
+//! (`select`, `strip`, `convert`, `transform`, `residue`), `apply` takes the lines and `write` writes an object, `restore` holds the gates between
+//! tiers (`ready`), `readback` reads all of it again and `compare` says what differs. `api` speaks HTTP.
 
+mod ahead;
 pub(super) mod api;
 mod apply;
 mod compare;

@@ -13,10 +13,10 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, value::RawValue};
 
 use super::{
+    ahead::Ahead,
     api::Ask,
     compare::differences,
     discovery::Resource,
-    listing::Pages,
     locked,
     object::{path_of, remove_at},
     plan::{Apply, Fate},
@@ -41,8 +41,13 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
     let Some(of) = Resource::of(component) else { return Ok(Vec::new()) };
     let target = restore.api.block(restore.target(component))?;
     let (mut saved, mut found) = (BufReader::new(saved), Vec::new());
-    let mut live =
-        target.as_ref().map(|target| Live { restore, target, pages: restore.pages(target, None), items: Vec::new().into_iter(), next: None });
+    let mut live = target.as_ref().map(|target| Live {
+        restore,
+        target,
+        pages: Ahead::new(restore.api.clone(), restore.pages(target, None)),
+        items: Vec::new().into_iter(),
+        next: None,
+    });
     let unreadable = |source: io::Error| SourceError::Io { doing: "read", path: component.name.clone(), source };
     let (mut text, mut is_read) = (Vec::new(), false);
     while !is_read {
@@ -75,7 +80,7 @@ pub fn compare(restore: &Restore, component: &Component, saved: &mut (dyn Read +
 struct Live<'a> {
     restore: &'a Restore,
     target: &'a Resource,
-    pages: Pages,
+    pages: Ahead,
     /// What is left of the newest page.
     items: vec::IntoIter<Box<RawValue>>,
     /// Read, and of a later batch.
@@ -121,7 +126,7 @@ impl Live<'_> {
                     |source: serde_json::Error| SourceError::Database { doing: doing(), kind: SourceErrorKind::Failed, source: source.into() };
                 return understood.map(Some).map_err(failed);
             }
-            match self.pages.next(&self.restore.api).await? {
+            match self.pages.next().await? {
                 Some(page) => self.items = page.items.unwrap_or_default().into_iter(),
                 None => return Ok(None),
             }
