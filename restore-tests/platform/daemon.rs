@@ -97,7 +97,7 @@ pub fn copied(site: &Site, id: &str) {
     eventually(|| {
         let listed: Value = serde_json::from_str(&site.run(&["--output", "json", "points", "list", "production"], 0)).unwrap();
         let points = find(&listed, "points").and_then(Value::as_array).unwrap();
-        match points.iter().find(|point| point["id"] == *id) {
+        match points.iter().find(|point| point["point"] == *id) {
             Some(point) if point["locations"]["other"]["complete"] == true => Ok(()),
             _ => {
                 let task = site.output(&["--output", "json", "schedule", "show", "copies"]).stdout;
