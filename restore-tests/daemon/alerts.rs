@@ -21,12 +21,12 @@ use super::{outside::get, world::Kept};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A server. Dropped, it is killed.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -37,7 +37,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(kept: &Kept, program: &str, arguments: &[String]) -> Server {
+    pub fn start(kept: &Kept, program: &str, arguments: &[String]) -> Server {
         let log = fs::File::create(kept.site.path(&format!("{program}.log"))).unwrap();
         Server(Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }

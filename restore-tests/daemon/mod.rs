@@ -9,6 +9,7 @@ mod notices;
 mod orders;
 mod outside;
 mod page;
+mod pushes;
 mod reports;
 mod sinks;
 mod steady;

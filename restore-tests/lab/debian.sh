@@ -2,7 +2,7 @@
 
 debian_packages=(
     acl age attr chromium conntrack curl iproute2 iptables jq libaio1 mariadb-client-core mariadb-server-core maven minisign openjdk-17-jre-headless openssl
-    perl-base postgresql-15 postgresql-client-15 procps prometheus skopeo unzip util-linux zstd)
+    perl-base postgresql-15 postgresql-client-15 procps prometheus prometheus-pushgateway skopeo unzip util-linux zstd)
 
 # What the compiler needs, before anything is built: OpenSSL, for Cassandra 2.2.
 build_packages=(libssl-dev pkg-config)

@@ -308,8 +308,10 @@ fn clocks(state: &RunState, attempts: &[Bar], green: &BTreeMap<&StepId, Timestam
 
 fn step_facts(state: &RunState, step: &Step, attempts: &[Bar]) -> StepFacts {
     let bars: Vec<&Bar> = attempts.iter().filter(|bar| bar.step == step.id).collect();
+    let last = state.obeyed().rfind(|order| order.bend.step() == Some(&step.id));
+    let is_skipped = last.is_some_and(|order| matches!(order.bend, Bend::Skip { .. }));
     let (word, said) = match state.steps.get(&step.id) {
-        Some(StepState::Ended(Outcome::Incomplete { .. }, Output::Decided { by })) => ("skipped", format!("by {by}")),
+        Some(StepState::Ended(_, Output::Decided { by })) if is_skipped => ("skipped", format!("by {by}")),
         Some(StepState::Ended(outcome, output)) => (word(outcome), said(output)),
         Some(StepState::Started) => ("begun", String::new()),
         _ => ("waiting", String::new()),
