@@ -153,11 +153,7 @@ impl Keeper {
         let now = self.now();
         self.ledger.enter(event.clone(), now).await?;
         self.owes |= matches!(event, Happened::Missed { .. } | Happened::Ended { .. });
-        let mut said = json!({"event": "ledger", "number": self.ledger.number()});
-        if let (Some(said), Ok(serde_json::Value::Object(event))) = (said.as_object_mut(), serde_json::to_value(&event)) {
-            said.extend(event);
-        }
-        self.log.say(said);
+        self.log.entered(self.ledger.number(), &event);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::ledger::event::Happened;
 use crate::model::{Event, Observer, PolicyName, RunId, Timestamp};
 
 /// Takes what is said; the outside decides where it goes.
@@ -44,6 +45,15 @@ impl Log {
             line.extend(what);
         }
         (self.say)(&line);
+    }
+
+    /// Says what was entered in the ledger, and under which number.
+    pub fn entered(&self, number: u64, event: &Happened) {
+        let mut said = json!({"event": "ledger", "number": number});
+        if let (Some(said), Ok(Value::Object(event))) = (said.as_object_mut(), serde_json::to_value(event)) {
+            said.extend(event);
+        }
+        self.say(said);
     }
 }
 

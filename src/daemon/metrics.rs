@@ -137,14 +137,7 @@ fn of_slots(registry: &mut Registry, status: &Status) {
     let (slots, phases) = (Family::<OfSlots, Gauge<i64>>::default(), Family::<OfPhase, Gauge<i64>>::default());
     for status in &status.policies {
         let policy = status.policy.to_string();
-        let counts = [
-            ("done", status.slots.done),
-            ("incomplete", status.slots.incomplete),
-            ("failed", status.slots.failed),
-            ("missed", status.slots.missed),
-            ("caught-up", status.slots.caught_up),
-        ];
-        for (end, count) in counts {
+        for (end, count) in status.slots.by_end() {
             slots.get_or_create(&OfSlots { policy: policy.clone(), end }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         for phase in Phase::ALL {

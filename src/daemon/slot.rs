@@ -69,6 +69,13 @@ pub struct Slots {
     pub caught_up: u64,
 }
 
+impl Slots {
+    /// Each count with the word for its end.
+    pub fn by_end(&self) -> [(&'static str, u64); 5] {
+        [("done", self.done), ("incomplete", self.incomplete), ("failed", self.failed), ("missed", self.missed), ("caught-up", self.caught_up)]
+    }
+}
+
 /// The slots that an entry says are over.
 pub(super) fn over(entry: &Entry) -> Option<SlotStatus> {
     let of = |span: &Span, end, why: Option<&String>| SlotStatus {

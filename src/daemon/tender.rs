@@ -112,11 +112,7 @@ impl Tender {
     async fn enter(&mut self, event: Happened) -> Result<(), DaemonError> {
         let now = self.now();
         self.ledger.enter(event.clone(), now).await?;
-        let mut said = json!({"event": "ledger", "number": self.ledger.number()});
-        if let (Some(said), Ok(serde_json::Value::Object(event))) = (said.as_object_mut(), serde_json::to_value(&event)) {
-            said.extend(event);
-        }
-        self.log.say(said);
+        self.log.entered(self.ledger.number(), &event);
         Ok(())
     }
 

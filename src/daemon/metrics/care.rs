@@ -62,14 +62,7 @@ fn tasks(registry: &mut Registry, status: &Status) {
         if let Some(at) = one.done {
             done.get_or_create(&OfTask { task: task.clone(), does: one.does }).set(at.as_second());
         }
-        let counts = [
-            ("done", one.slots.done),
-            ("incomplete", one.slots.incomplete),
-            ("failed", one.slots.failed),
-            ("missed", one.slots.missed),
-            ("caught-up", one.slots.caught_up),
-        ];
-        for (end, count) in counts {
+        for (end, count) in one.slots.by_end() {
             slots.get_or_create(&OfTaskSlots { task: task.clone(), end }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         for phase in Phase::ALL {
