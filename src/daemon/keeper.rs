@@ -75,7 +75,8 @@ impl Keeper {
                 },
                 Next::Rest(rest) => rest,
             };
-            if !rest.is_zero() && !(self.report().await && self.book.rest(rest).await) {
+            let goes_on = rest.is_zero() || self.report().await && self.book.rest(rest).await;
+            if !goes_on {
                 return Ok(());
             }
         }
