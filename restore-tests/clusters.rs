@@ -6,7 +6,6 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,17 +13,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
-use crate::lab::{Region, require, tool};
+use crate::lab::{Lock, Region, require, tool};
 
 /// How long a slow machine may take to start or end something.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A region exists once in a run, because its name is in addresses and links.
-static REGIONS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
-
-/// Waits until no other test has this region, and keeps it.
-pub fn alone_in(region: Region) -> MutexGuard<'static, ()> {
-    REGIONS[usize::from(region == Region::B)].lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits until no other test has this region, and keeps it: a region exists once in a run, because its name is in addresses and links.
+pub fn alone_in(region: Region) -> Lock {
+    Lock::alone(if region == Region::A { "region-a" } else { "region-b" })
 }
 
 /// The kubeconfig, of an administrator, of a control plane without nodes that runs as long as the tests do. Tests share both.
@@ -65,7 +61,7 @@ pub fn pause(began: Instant) {
 pub struct Cluster {
     process: Child,
     folder: TempDir,
-    _only: Option<MutexGuard<'static, ()>>,
+    _only: Option<Lock>,
 }
 
 impl Cluster {
@@ -94,7 +90,7 @@ impl Cluster {
         Self::start("region", Some(name), with, Some(alone_in(region)))
     }
 
-    fn start(script: &str, name: Option<&str>, with: &str, only: Option<MutexGuard<'static, ()>>) -> Self {
+    fn start(script: &str, name: Option<&str>, with: &str, only: Option<Lock>) -> Self {
         let folder = TempDir::with_prefix_in("cluster-", require("HOURGLASS_LAB_DIR")).unwrap();
         let said = fs::File::create(folder.path().join("said")).unwrap();
         let process = Command::new("setpriv")

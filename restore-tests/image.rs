@@ -1,23 +1,27 @@
 //! The container image of Hourglass, made of the binary under test.
 
 use std::{
+    fs,
     path::PathBuf,
     process::{Command, Output},
-    sync::OnceLock,
 };
 
-use crate::{clusters::Cluster, lab::require};
+use crate::{
+    clusters::Cluster,
+    lab::{Lock, require},
+};
 
 /// The layout of the image, with the tag `1`; made once in a run of the tests.
 pub fn layout() -> PathBuf {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let folder = PathBuf::from(require("HOURGLASS_LAB_DIR")).join("image");
+    let folder = PathBuf::from(require("HOURGLASS_LAB_DIR")).join("image");
+    let _making = Lock::alone("image");
+    if !folder.exists() {
         let script = format!("{}/config/container/image", env!("CARGO_MANIFEST_DIR"));
-        well(Command::new(script).arg(env!("CARGO_BIN_EXE_hourglass")).arg(&folder).output().unwrap());
-        folder
-    })
-    .clone()
+        let making = folder.with_extension("part");
+        well(Command::new(script).arg(env!("CARGO_BIN_EXE_hourglass")).arg(&making).output().unwrap());
+        fs::rename(making, &folder).unwrap();
+    }
+    folder
 }
 
 /// Pushes it to the registry of a region, and gives the reference that pods of that region use. `name` is `a` or `b`.

@@ -1,4 +1,4 @@
-//! Points that lack a member: never chosen by themselves, only when somebody says that the member may be missing.
+//! Points that lack a member: never chosen by themselves, only when somebody says that the member may be missing. And points of which some members were tested.
 
 use std::fs;
 
@@ -52,4 +52,20 @@ fn members_of_a_point_go_into_different_systems_at_once() {
     assert!(homeless.contains("fragile has no target"), "{homeless}");
     let stranger = site.run(&["restore", "p", "solid", "--into", "fragile=elsewhere"], 2);
     assert!(stranger.contains("fragile is not restored"), "{stranger}");
+}
+
+#[test]
+fn a_point_is_called_restored_only_when_all_of_its_members_were_tested() {
+    let site = site();
+    fs::remove_file(site.path("broken")).unwrap();
+    site.run(&["backup", "p"], 0);
+    let part = site.run(&["restore-test", "p", "--into", "solid=elsewhere"], 0);
+    assert!(part.contains("not entered in the record: 1 of 2 members"), "{part}");
+    let (point, _) = part.split_once(' ').unwrap();
+    let one = site.run(&["verify", point, "--depth", "restored", "--member", "solid", "--to", "elsewhere"], 0);
+    assert!(one.contains("not entered in the record: the point has 2 members"), "{one}");
+    assert!(!site.run(&["record", "show", "p"], 0).contains("restored"));
+    site.run(&["restore-test", "p", "--into", "solid=elsewhere", "--scratch", "."], 0);
+    let record = site.run(&["record", "show", "p"], 0);
+    assert!(record.contains("restored"), "{record}");
 }

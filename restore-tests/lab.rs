@@ -1,14 +1,32 @@
 //! Where the services are that `restore-tests/run` has started, and how to end and restart them.
 
-use std::{
-    env,
-    net::IpAddr,
-    path::PathBuf,
-    process::Command,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use std::{env, fs::File, net::IpAddr, path::PathBuf, process::Command};
 
-/// Servers of one kind, which tests share.
+/// What tests that run in several threads and processes take turns with, or share. It ends when this is dropped, and with its process.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "dropping it ends the lock")] File);
+
+impl Lock {
+    /// Waits until nobody else holds this one.
+    pub fn alone(name: &str) -> Self {
+        let file = Self::open(name);
+        file.lock().unwrap();
+        Self(file)
+    }
+
+    /// Waits until nobody holds this one alone.
+    pub fn together(name: &str) -> Self {
+        let file = Self::open(name);
+        file.lock_shared().unwrap();
+        Self(file)
+    }
+
+    fn open(name: &str) -> File {
+        File::create(PathBuf::from(require("HOURGLASS_LAB_DIR")).join(format!("{name}.lock"))).unwrap()
+    }
+}
+
+/// Servers of one kind, which tests share. A test that takes several kinds takes them in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Servers {
     MariaDb,
@@ -18,18 +36,15 @@ pub enum Servers {
     Kubernetes,
 }
 
-/// Who uses which. A test that takes several kinds takes them in the order above.
-static SERVERS: [RwLock<()>; 5] = [const { RwLock::new(()) }; 5];
-
 impl Servers {
     /// A test holds this while it uses them, beside other tests that do.
-    pub fn together(self) -> RwLockReadGuard<'static, ()> {
-        SERVERS[self as usize].read().unwrap_or_else(PoisonError::into_inner)
+    pub fn together(self) -> Lock {
+        Lock::together(&format!("{self:?}"))
     }
 
     /// A test that ends servers, or changes what the others see (global settings), holds this instead: nobody else uses them meanwhile.
-    pub fn alone(self) -> RwLockWriteGuard<'static, ()> {
-        SERVERS[self as usize].write().unwrap_or_else(PoisonError::into_inner)
+    pub fn alone(self) -> Lock {
+        Lock::alone(&format!("{self:?}"))
     }
 }
 

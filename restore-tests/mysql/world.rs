@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -21,7 +21,7 @@ use hourglass::{
 use tokio::runtime::{EnterGuard, Runtime};
 
 use crate::{
-    lab::{Servers, Sql, SqlServer, require, tls},
+    lab::{Lock, Servers, Sql, SqlServer, require, tls},
     site::Site,
     stores::places::fresh_name,
 };
@@ -32,9 +32,6 @@ pub enum Make {
     MariaDb,
     MySql8,
 }
-
-static MARIADB_TARGET: Mutex<()> = Mutex::new(());
-static MYSQL8_TARGET: Mutex<()> = Mutex::new(());
 
 impl Make {
     pub fn source(self) -> Sql {
@@ -50,12 +47,11 @@ impl Make {
         if self == Make::MariaDb { Servers::MariaDb } else { Servers::MySql8 }
     }
 
-    pub fn alone(self) -> MutexGuard<'static, ()> {
-        let lock = if self == Make::MariaDb { &MARIADB_TARGET } else { &MYSQL8_TARGET };
-        let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn alone(self) -> Lock {
+        let lock = Lock::alone(&format!("target-{self:?}"));
         // A test that failed in the middle of a restore is no reason for the next one to fail.
         try_sql(&self.target(), "drop database if exists hourglass_restore");
-        guard
+        lock
     }
 
     /// The statements of the edge databases.

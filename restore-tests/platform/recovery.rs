@@ -6,7 +6,6 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::MutexGuard,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -23,7 +22,7 @@ use super::{
 };
 use crate::{
     clusters::{Cluster, alone_in, eventually},
-    lab::{Region, require},
+    lab::{Lock, Region, require},
     site::{Site, assert_same_tree, find, listing},
 };
 
@@ -90,7 +89,7 @@ fn lose_region_a(b: &Place, kept: &Path) -> Lost {
 struct Made {
     place: Place,
     folder: tempfile::TempDir,
-    _only: MutexGuard<'static, ()>,
+    _only: Lock,
 }
 
 impl Made {

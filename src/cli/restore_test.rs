@@ -23,11 +23,12 @@ use crate::{
     storage,
 };
 
-/// Restore the newest good point to scratch, compare it, and enter in the record that it was restored
+/// Restore the newest good point to scratch, compare it, and enter in the record that all of it was restored
 #[derive(Debug, Clone, Args)]
 #[command(
     after_long_help = "Members of --into replace what the system of that source holds under the same names: it has to be scratch. All others go to a new folder \
-    below --scratch, which is removed when the test is over. With --into alone, only its members are tested.\n\nNeeds an operator's key that opens the vault.\n\n\
+    below --scratch, which is removed when the test is over. With --into alone, only its members are tested, and the record is told only if \
+    the point has no others.\n\nNeeds an operator's key that opens the vault.\n\n\
     Exit status 3: something differs, or could not be read back to be compared. 6: damage was found.\n\n\
     Example:\n  hourglass restore-test production --scratch /var/tmp\n  hourglass restore-test production --into portal=portal-scratch"
 )]
@@ -73,7 +74,7 @@ pub async fn run(args: RestoreTestArgs, globals: &Globals) -> Result<Report, Cli
         None => None,
     };
     let members = members(&config, &opened, &args, scratch.as_ref())?;
-    let count = members.len();
+    let (count, all) = (members.len(), opened.sealed.members.len());
     // Nothing is in a new folder, and what a scratch system holds is of the test before.
     let overwrite = if args.into.is_empty() { Overwrite::Refuse } else { Overwrite::InPlace };
     let plan = plan(&run, &opened, &Request { members, select: Vec::new(), overwrite, accepted: None })?;
@@ -86,7 +87,7 @@ pub async fn run(args: RestoreTestArgs, globals: &Globals) -> Result<Report, Cli
         .collect();
     let damaged = end.steps.iter().any(|(_, _, output)| *output == Output::Damaged);
     let passed = end.outcome.is_success() && unread.is_empty() && tested.len() == count;
-    let recorded = if passed { Some(verify::restored::record(&repo, &operator, point.clone()).await) } else { None };
+    let recorded = if passed && count == all { Some(verify::restored::record(&repo, &operator, point.clone()).await) } else { None };
     let mut text = match passed {
         true => format!("{} was restored and found equal to what was saved, in {seconds:.1} s\n", point.id),
         false => format!("{} did NOT pass the restore test\n", point.id),
@@ -96,11 +97,12 @@ pub async fn run(args: RestoreTestArgs, globals: &Globals) -> Result<Report, Cli
     match &recorded {
         Some(Ok((lineage, number))) => text += &format!("recorded as entry {} of {lineage}\n", number.0),
         Some(Err(why)) => text += &format!("this was not entered in the record: {}\n", why.message),
+        None if passed => text += &format!("not entered in the record: {count} of {all} members were tested; --scratch takes the others\n"),
         None => {}
     }
     let unrecorded = recorded.as_ref().and_then(|recorded| recorded.as_ref().err()).map(|why| why.message.clone());
     let entry = recorded.and_then(Result::ok).map(|(_, number)| number);
-    let data = json!({"point": point.id, "depth": Depth::Restored, "run": end.run, "members": tested, "seconds": seconds, "entry": entry});
+    let data = json!({"point": point.id, "depth": Depth::Restored, "run": end.run, "members": tested, "of": all, "seconds": seconds, "entry": entry});
     let mut report = Report::new(data, text).ended(end.outcome);
     if !unread.is_empty() {
         report = report.found(ExitCode::Incomplete, unread);

@@ -35,6 +35,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
     let operator = repo.operator()?;
     let opened = restore::open(&repo, point.clone(), manifest, &operator, &ctx).await?;
     opened.member(&member)?;
+    let members = opened.sealed.members.len();
     let what = format!("compare {member} of {} with what its target holds", point.id);
     let action = Action::Compare { point: point.id.clone(), member: member.clone(), to };
     let step = Step { id: step_id(&["compare", member.as_str()]), needs: Vec::new(), after: Vec::new(), what: what.clone(), action };
@@ -47,14 +48,14 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
         _ => "was NOT compared",
     };
     let mut text = format!("{member} of {} {verdict}\n", point.id);
-    // A target that differs says nothing against the point.
-    let recorded = match end.outcome.is_success() {
-        true => Some(record(&repo, &operator, point.clone()).await),
-        false => None,
-    };
+    // A target that differs says nothing against the point, and one member says little for it.
+    let recorded = if end.outcome.is_success() && members == 1 { Some(record(&repo, &operator, point.clone()).await) } else { None };
     match &recorded {
         Some(Ok((lineage, number))) => text += &format!("recorded as entry {} of {lineage}\n", number.0),
         Some(Err(why)) => text += &format!("this was not entered in the record: {}\n", why.message),
+        None if end.outcome.is_success() => {
+            text += &format!("not entered in the record: the point has {members} members, and `hourglass restore-test` can test all of them\n");
+        }
         None => {}
     }
     let damaged = end.steps.iter().any(|(_, _, output)| *output == Output::Damaged);
@@ -72,7 +73,7 @@ fn target(config: &Config, into: Option<&MemberName>, to: Option<PathBuf>) -> Re
     }
 }
 
-/// Enters in the record of this site that is nearest that a target held the point.
+/// Enters in the record of this site that is nearest that a target held the point, which is all of its members.
 pub async fn record(repo: &Repo, operator: &OperatorFile, point: PointRef) -> Result<(Lineage, EntryNumber), CliError> {
     let lineage = points::nearest(repo, &point.id.lineage).ok_or_else(|| CliError::new(ExitCode::Failed, "not-found", "this site has no record"))?;
     let home = Repo::at(repo.config.clone(), PRIMARY).await?;

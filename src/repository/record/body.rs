@@ -218,7 +218,7 @@ pub enum Depth {
     Intact,
     /// Everything decrypts and decodes to its digest.
     Restorable,
-    /// It was restored and compared.
+    /// All of its members were restored and compared.
     Restored,
 }
 
