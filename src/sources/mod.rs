@@ -142,6 +142,15 @@ pub enum Sink {
     Stream(StreamSink),
 }
 
+/// How a component that was saved without a digest of rows compares with what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It was compared, and this differs.
+    Compared(Vec<Problem>),
+    /// The system cannot tell.
+    Unknown,
+}
+
 /// Where a component is restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -286,6 +295,15 @@ pub trait Source: Send + Sync + Debug {
     /// When the target is not as it should be.
     fn end(&self, _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
         Ok(Vec::new())
+    }
+
+    /// Compares a component that was saved without a digest of rows by what the target's system itself knows of it; `None` for one of which nothing is to be
+    /// compared.
+    ///
+    /// # Errors
+    /// When the target does not answer.
+    fn judge(&self, _component: &Component, _ctx: &Context) -> Result<Option<Judged>, SourceError> {
+        Ok(None)
     }
 
     /// The digest of a component's rows as the target holds them now; `None` when it has no rows or cannot be compared.
