@@ -33,7 +33,10 @@ pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};
 pub use existing::Existing;
-pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
+pub use files::{
+    Comparison, Content, FileSlot, FilesOptions, FilesSource, FirstName, Overwrite, Seen, Share, ShareLinks, Skipped, Stability, Tree, TreeWriter,
+    Walked, Written, cut,
+};
 pub use images::ImagesSource;
 pub use kubernetes::KubernetesSource;
 pub use mysql::MysqlSource;
