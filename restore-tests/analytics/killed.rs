@@ -102,7 +102,7 @@ fn a_restore_of_analytics_that_is_killed_in_the_middle_is_resumed_and_doubles_no
 }
 
 #[test]
-fn a_process_frozen_in_a_restore_of_analytics_changes_nothing_when_it_wakes_after_a_takeover() {
+fn a_process_frozen_in_a_restore_of_analytics_is_killed_by_its_lease_and_changes_nothing_after_a_takeover() {
     let _lab = Servers::Search.alone();
     let world = slow_world();
     let (index, expected) = (world.of("slow"), documents(&world.a, &world.of("slow")));

@@ -5,6 +5,7 @@ mod mirrors;
 mod place;
 mod planted;
 pub mod world;
+mod writes;
 
 use std::fs;
 

@@ -10,8 +10,11 @@ use std::{
 
 use hourglass::{
     daemon::ledger::event::End,
-    model::{SystemClock, Timestamp},
-    orchestrator::findings::Findings,
+    model::{FixedClock, Timestamp},
+    orchestrator::{
+        coverage::Coverage,
+        findings::{COVERAGE, Findings},
+    },
     repository::sample::Sampling,
 };
 use jiff::SignedDuration;
@@ -20,6 +23,10 @@ use serde_json::Value;
 use super::{outside::get, world::Kept};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+
+/// A recovery of nothing, which the record knows of.
+const DRILL: &str = "---\nname: drill\npolicy: p\nrto: { service: 30m, full: 30m }\n---\n# Rebuild nothing\n\n## Nothing\n\n```yaml step\n\
+                     id: nothing\nneeds: []\nbudget: 1m\ncommand: { run: [\"true\"] }\n```\n";
 
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -174,6 +181,8 @@ async fn alerts_fire_when_their_cause_is_there_and_resolve_when_it_is_gone() {
     kept.site.run(&["verify", "--depth", "restorable"], 0);
     watched.until("HourglassUnverified p", false).await;
     what_was_found(&watched).await;
+    fs::write(kept.site.path("drill.md"), DRILL).unwrap();
+    kept.site.run(&["recover", "drill.md"], 0);
     names_are_real(&watched).await;
     fs::rename(kept.site.path("data"), kept.site.path("away")).unwrap();
     watched.run("p").await;
@@ -196,12 +205,20 @@ async fn what_was_found(watched: &Watched) {
     kept.site.run(&["ready"], 0);
     watched.until("HourglassUncovered -", false).await;
     watched.until("HourglassNotReady -", false).await;
-    // As if no check had run for so long that everything is due.
+    // As if nobody had asked for nine days, nor read anything for ninety.
     let findings = Findings::new(kept.store("control").await, &kept.keys());
-    let long_ago = Timestamp::now() - SignedDuration::from_hours(90 * 24);
-    findings.write("read/primary", &Sampling::begin(long_ago), &SystemClock).await.unwrap();
+    let ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
+    let covered: Coverage = findings.newest(COVERAGE).await.unwrap().unwrap().found;
+    findings.write(COVERAGE, &covered, &FixedClock::new(ago(9))).await.unwrap();
+    let read = Sampling::begin(ago(90)).after(&(0..=255).collect(), &BTreeSet::new(), ago(90));
+    findings.write("read/primary", &read, &FixedClock::new(ago(90))).await.unwrap();
+    watched.until("HourglassAnswersOld -", true).await;
+    watched.until("HourglassReadsOld -", true).await;
+    kept.site.run(&["coverage"], 0);
     watched.run("reads").await;
     assert_eq!(kept.ended("reads", 1).await, (End::Done, None));
+    watched.until("HourglassAnswersOld -", false).await;
+    watched.until("HourglassReadsOld -", false).await;
 }
 
 /// Every name that rules and dashboard speak of is one that the daemon gives, and Prometheus understands every expression.
@@ -212,7 +229,7 @@ async fn names_are_real(watched: &Watched) {
     let began = Instant::now();
     let mut given = loop {
         let given = names(&get(address, "/metrics", None));
-        if given.contains("hourglass_all_read_since_timestamp_seconds") || began.elapsed() > Duration::from_secs(120) {
+        if given.contains("hourglass_recovery_full_seconds") || began.elapsed() > Duration::from_secs(120) {
             break given;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -26,7 +26,7 @@ fn secret(kept: &Kept, name: &str, text: &str) {
     fs::set_permissions(kept.site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn smtp(sink: &Sink, mode: &str, more: &str) -> String {
+pub fn smtp(sink: &Sink, mode: &str, more: &str) -> String {
     let ca = tls("ca.crt").display().to_string();
     format!(
         "smtp: {{ host: 127.0.0.1, port: {}, mode: {mode}, ca_file: {ca:?}, from: \"Hourglass <h@example.com>\", to: [a@example.com, b@example.com]{more} }}",
@@ -38,7 +38,7 @@ fn login() -> String {
     format!(", user: {USER}, password_file: mail.password")
 }
 
-async fn until<T>(what: &str, kept: &Kept, found: impl Fn() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, kept: &Kept, found: impl Fn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = found() {
@@ -50,7 +50,7 @@ async fn until<T>(what: &str, kept: &Kept, found: impl Fn() -> Option<T>) -> T {
 }
 
 /// What a hook of the generic form accepted, by id.
-fn accepted(hook: &Sink) -> Vec<Value> {
+pub fn accepted(hook: &Sink) -> Vec<Value> {
     let bodies = hook.got().into_iter().filter(|got| got["status"] == 200).map(|got| got["body"].as_str().unwrap().to_owned());
     bodies.flat_map(|body| serde_json::from_str::<Value>(&body).unwrap()["notices"].as_array().unwrap().clone()).collect()
 }

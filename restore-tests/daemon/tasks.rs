@@ -10,7 +10,13 @@ use hourglass::{
 };
 use jiff::SignedDuration;
 
-use super::world::Kept;
+use serde_json::Value;
+
+use super::{
+    notices::{accepted, smtp, until},
+    sinks::{Sink, body},
+    world::Kept,
+};
 
 const NEVER: &str = "schedule: \"0 0 1 1 *\"";
 
@@ -40,15 +46,25 @@ async fn tasks_copy_verify_expire_prune_and_test_restores_and_their_ledgers_say_
         ("gives-up", "expire: { policy: p }"),
         ("deletes", "prune: { policy: p }"),
         ("restores", "restore_test: { policy: p, scratch: scratch }"),
+        ("covers", "coverage: {}"),
+        ("answers", "ready: {}"),
     ];
+    let (mail, hook) = (Sink::mail("none", ""), Sink::web());
     let kept = with_tasks(&tasks.map(|(name, what)| format!("  {name}: {{ {what}, {NEVER}, retries: 0 }}\n")).concat());
+    kept.site.configure(&format!(
+        "notify: {{ channels: {{ mail: {{ {} }}, hook: {{ webhook: {{ url: \"http://127.0.0.1:{}/\" }} }} }} }}\n",
+        smtp(&mail, "none", ""),
+        hook.port
+    ));
     fs::create_dir(kept.site.path("scratch")).unwrap();
     let daemon = kept.daemon("a");
     daemon.says("leads", 1);
-    for (name, _) in tasks {
+    for (name, what) in tasks {
         kept.order_of(name, "run");
         let (end, why) = kept.ended(name, 1).await;
-        assert_eq!((end, why), (End::Done, None), "{name}\n{}", kept.tell(&kept.history_of(name).await));
+        // Nobody can tell what a command covers, and nobody has said what this site needs.
+        let wanted = if what.ends_with("{}") { End::Incomplete } else { End::Done };
+        assert_eq!(end, wanted, "{name} {why:?}\n{}", kept.tell(&kept.history_of(name).await));
     }
     // The copy has what the original has, the scratch is empty again, and the record says how deep it was proved.
     kept.site.run(&["verify", "--depth", "intact", "--location", "other"], 0);
@@ -68,6 +84,51 @@ async fn tasks_copy_verify_expire_prune_and_test_restores_and_their_ledgers_say_
     let status: serde_json::Value = serde_json::from_str(&kept.site.run(&["status", "--output", "json"], 0)).unwrap();
     let told = status["data"]["conditions"].as_array().unwrap().iter().find(|condition| condition["subject"] == "reads-there").unwrap();
     assert!(told["kind"] == "slot-failed" && told["text"].as_str().unwrap().contains(&digest), "{status}");
+    // The other copy is lost too, comes back, and people are told of both, once.
+    let (lost, away) = (first_pack(&kept, "repository"), kept.site.path("away"));
+    fs::rename(&lost, &away).unwrap();
+    let failing = ["opens", "restores", "copies"];
+    for name in failing {
+        kept.order_of(name, "run");
+        let (end, why) = kept.ended(name, 2).await;
+        assert!(end != End::Done && why.is_some(), "{name}: {end:?}");
+    }
+    told_once(&kept, &mail, &hook, "began").await;
+    fs::rename(&away, &lost).unwrap();
+    kept.site.configure("excluded: { data/unknown: one program knows its data }\nready: { licences: { of-a-test: 2999-12-31 } }\n");
+    for (name, times) in [("copies", 3), ("opens", 3), ("restores", 3), ("reads-there", 3), ("covers", 2), ("answers", 2)] {
+        kept.order_of(name, "run");
+        let (end, why) = kept.ended(name, times).await;
+        assert_eq!((end, why), (End::Done, None), "{name}\n{}", kept.tell(&kept.history_of(name).await));
+    }
+    told_once(&kept, &mail, &hook, "over").await;
+    told_once(&kept, &mail, &hook, "began").await;
+}
+
+/// That the trouble of four tasks, and what two others found of the site, was told once to have begun or to be over (`what`), by mail and by webhook.
+async fn told_once(kept: &Kept, mail: &Sink, hook: &Sink, what: &str) {
+    let tasks = [
+        ("copies", "slot-incomplete", "WARNING"),
+        ("opens", "slot-failed", "CRITICAL"),
+        ("restores", "slot-failed", "CRITICAL"),
+        ("reads-there", "slot-failed", "CRITICAL"),
+    ];
+    for (subject, kind, severity) in tasks.into_iter().chain([("we", "uncovered", "WARNING"), ("we", "not-ready", "WARNING")]) {
+        let told = || {
+            let is_it = |notice: &&Value| {
+                let condition = &notice["condition"];
+                notice["what"] == what && condition["subject"] == subject && condition["kind"] == kind
+            };
+            accepted(hook).iter().filter(is_it).count()
+        };
+        until(&format!("that {kind} of {subject} {what}"), kept, || (told() > 0).then_some(())).await;
+        assert_eq!(told(), 1, "{kind} of {subject}: {:#?}", accepted(hook));
+        let line = format!("{}  {subject}: ", if what == "over" { "OVER" } else { severity });
+        let mailed = || mail.got().iter().map(|got| body(got).matches(&line).count()).sum::<usize>();
+        let times = if subject == "we" { 2 } else { 1 };
+        until(&line, kept, || (mailed() >= times).then_some(())).await;
+        assert_eq!(mailed(), times, "{line}");
+    }
 }
 
 fn first_pack(kept: &Kept, location: &str) -> std::path::PathBuf {

@@ -1,5 +1,6 @@
 //! Images and charts: kept in a point or mirrored, and back in another registry with the digests that they had.
 
+mod ecr;
 pub mod world;
 
 use std::{

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use super::world::{Plane, World};
 use crate::{
     docs::{of_page, run},
@@ -61,6 +63,8 @@ fn the_commands_of_the_kubernetes_guide_work_as_written() {
     let home = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
     fs::copy(account(&world, &capture_role()).kubeconfig, home.path().join("cluster.kubeconfig")).unwrap();
     fs::copy(&world.b.kubeconfig, home.path().join("spare.kubeconfig")).unwrap();
+    fs::write(home.path().join("registry.password"), "of-the-new-registry").unwrap();
+    world.fill("{ apiVersion: v1, kind: Secret, metadata: { name: registry-login, namespace: apic-NAME }, type: kubernetes.io/dockercfg, stringData: { .dockercfg: \"{}\" } }");
     let yaml = of_page(PAGE, "Three commands", "yaml").concat().replace("[\"apic*\"]", &format!("[\"apic-{}\"]", world.name));
     let said = run(home.path(), &format!("hourglass init --directory store\ncat >> hourglass.yaml <<'END'\n{yaml}END\nhourglass keys prove\n"));
     assert!(!said.contains("error"), "{said}");
@@ -88,4 +92,7 @@ fn the_commands_of_the_kubernetes_guide_work_as_written() {
     let claim = world.b.get("pvc", &world.of("apic-NAME"), "cache-1");
     assert_eq!(claim["spec"]["storageClassName"], "managed-premium");
     world.b.get("secret", &world.of("apic-NAME"), "password");
+    let login = &world.b.get("secret", &world.of("apic-NAME"), "registry-login")["data"][".dockerconfigjson"];
+    let login = String::from_utf8(BASE64_STANDARD.decode(login.as_str().unwrap()).unwrap()).unwrap();
+    assert!(login.contains("registry.ne.example.com") && login.contains("of-the-new-registry"), "{login}");
 }

@@ -85,8 +85,17 @@ pub const CARRY: &str = "secrets: [{ secrets: \"*/*\", class: carry }]";
 impl World {
     /// Nothing yet. `capture` and `restore` are what the sources `cluster` and `spare` say besides their credentials; NAME stands for the test's.
     pub fn new(capture: &str, restore: &str) -> World {
+        World::at(Site::in_directories(), capture, restore)
+    }
+
+    /// The same, with the credentials of the lab's clouds.
+    pub fn with_s3(capture: &str, restore: &str) -> World {
+        World::at(Site::in_directories().with_s3(), capture, restore)
+    }
+
+    fn at(site: Site, capture: &str, restore: &str) -> World {
         let [a, b] = ["A", "B"].map(|region| Plane { kubeconfig: require(&format!("HOURGLASS_LAB_KUBECONFIG_{region}")).into() });
-        let (site, name) = (Site::in_directories(), fresh_name());
+        let name = fresh_name();
         site.run(&["init", "--write"], 0);
         let source = |plane: &Plane, more: &str| format!("{{ kubernetes: {{ kubeconfig: {:?}, {more} }} }}", plane.kubeconfig.display().to_string());
         let capture = format!("namespaces: [\"NAME*\"], {capture}").replace("NAME", &name);

@@ -50,6 +50,15 @@ POLICY
     done
 )
 
+# opensearch_place SERVER PLACE HEAP: what a server finds in a place of its own.
+opensearch_place() {
+    mkdir -p "$2/config" "$2/tmp" "$2/logs"
+    cp "$1/config/log4j2.properties" "$2/config/"
+    sed "s#logs/gc.log#$2/logs/gc.log#; s#=logs/#=$2/logs/#; s#=data#=$2/data#; s#-Xm\([sx]\)1g#-Xm\1$3#" "$1/config/jvm.options" >"$2/config/jvm.options"
+    # Short tests never win back what the second compiler costs.
+    echo -XX:TieredStopAtLevel=1 >>"$2/config/jvm.options"
+}
+
 # opensearch_settings REGION PORT TRANSPORT_PORT
 opensearch_settings() {
     cat <<SETTINGS
@@ -89,12 +98,7 @@ opensearch_start() {
     HOURGLASS_LAB_OPENSEARCH_PASSWORD=$(random 16) HOURGLASS_LAB_OPENSEARCH_API_KEY=$(random 24)
     for region in a b; do
         place="$lab/opensearch/$region"
-        mkdir -p "$place/config" "$place/tmp" "$place/logs"
-        cp "$lab/opensearch/server/config/log4j2.properties" "$place/config/"
-        sed "s#logs/gc.log#$place/logs/gc.log#; s#=logs/#=$place/logs/#; s#=data#=$place/data#; s#-Xm\([sx]\)1g#-Xm\1512m#" \
-            "$lab/opensearch/server/config/jvm.options" >"$place/config/jvm.options"
-        # Short tests never win back what the second compiler costs.
-        echo -XX:TieredStopAtLevel=1 >>"$place/config/jvm.options"
+        opensearch_place "$lab/opensearch/server" "$place" 512m
     done
     opensearch_settings a "${ports[0]}" "${ports[1]}" >"$lab/opensearch/a/config/opensearch.yml"
     opensearch_settings b "${ports[2]}" "${ports[3]}" >"$lab/opensearch/b/config/opensearch.yml"

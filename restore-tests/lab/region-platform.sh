@@ -1,6 +1,6 @@
 # What the platform of the tests finds in a region, with the variables and functions of restore-tests/lab/region-init, which sources this: databases
-# beside the cluster, as vendors have them (one node of Cassandra and a MariaDB, as processes of the region, on its address and their usual ports), a
-# pool of nodes and a storage class. Databases show a certificate of the lab's authority, and Cassandra asks for one; the administrator of both is
+# beside the cluster, as vendors have them (one node each of Cassandra, OpenSearch and MariaDB, as processes of the region, on its address and their usual
+# ports), a pool of nodes and a storage class. All but OpenSearch show a certificate of the lab's authority, and Cassandra asks for one; the administrator of both is
 # HOURGLASS_LAB_DATABASES_USER.
 
 platform_start() {
@@ -21,6 +21,7 @@ platform_start() {
         -Dcassandra-foreground=yes -Dcassandra.jmx.local.port=7199 -Dcassandra.ring_delay_ms=1000 -Dcassandra.superuser_setup_delay_ms=1000 \
         -Dcassandra.skip_wait_for_gossip_to_settle=0 -Djava.net.preferIPv4Stack=true -Djna.nosys=true \
         -cp "$folder/cassandra/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon
+    region_opensearch_start
     cat >mariadb/my.cnf <<SETTINGS
 [mysqld]
 datadir=$folder/mariadb/data
@@ -64,6 +65,31 @@ platform_ready() {
     until_ready kubectl apply --server-side --filename files-class.yaml
     until_ready region_mariadb_answers
     until_ready region_cassandra_answers
+    until_ready curl --silent --fail --max-time 5 "http://$address:9200/_cluster/health?wait_for_status=yellow&timeout=1s"
+}
+
+# As nobody, because it refuses to run as root. Nobody may look into our folders, so the server and its place are seen elsewhere, too.
+region_opensearch_start() {
+    local server=/run/opensearch-server place=/run/opensearch
+    source "$here/opensearch.sh"
+    mkdir -p opensearch "$server" "$place"
+    mount --bind "$HOURGLASS_LAB_OPENSEARCH_SERVER" "$server"
+    mount --bind opensearch "$place"
+    opensearch_place "$server" "$place" 256m
+    cp "$HOURGLASS_LAB_OPENSEARCH_KEYSTORE" "$place/config/opensearch.keystore"
+    cat >"$place/config/opensearch.yml" <<SETTINGS
+cluster.name: lab-$name
+node.name: $name
+network.host: $address
+discovery.type: single-node
+path.data: $place/data
+path.logs: $place/logs
+cluster.routing.allocation.disk.threshold_enabled: false
+node.store.allow_mmap: false
+SETTINGS
+    chown -R nobody opensearch
+    start opensearch setpriv --reuid nobody --regid nogroup --clear-groups env --chdir="$server" HOME="$place" OPENSEARCH_TMPDIR="$place/tmp" \
+        OPENSEARCH_PATH_CONF="$place/config" OPENSEARCH_JAVA_HOME="$HOURGLASS_LAB_OPENSEARCH_JAVA" bin/opensearch
 }
 
 region_mariadb_answers() {

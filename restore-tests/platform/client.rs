@@ -57,7 +57,7 @@ pub fn call(gateway: &str, token: &str, request: &str) -> Result<u16, String> {
 /// Something that was written and acknowledged.
 #[derive(Debug, Clone)]
 pub struct Written {
-    /// `token` or `metric`.
+    /// `token` or `call`.
     pub kind: String,
     pub id: String,
     pub began: Timestamp,
@@ -140,7 +140,7 @@ impl Client {
             self.done += 1;
             let (request, began) = (format!("r{}-{}", self.number, self.done), Timestamp::now());
             if call(&self.gateway, &token, &request) == Ok(200) {
-                self.note("metric", &request, began);
+                self.note("call", &request, began);
                 acknowledged += 1;
             }
             sleep(Duration::from_millis(20));

@@ -65,7 +65,7 @@ pub fn install(place: &Place, site: &Site, policies: &Path, tasks: Value) {
     let (repository, tag) = image.rsplit_once(':').unwrap();
     let values = json!({
         "image": {"repository": repository, "tag": tag}, "configuration": configuration(site, tasks), "envFrom": [{"secretRef": {"name": "stores"}}],
-        "rbac": {"workers": [NAMESPACE]}, "networkPolicy": {"ports": [443, 3306, 5000, 6443, 9042]},
+        "rbac": {"workers": [NAMESPACE]}, "networkPolicy": {"ports": [443, 3306, 5000, 6443, 9042, 9200]},
         "volumes": [{"name": "policies", "hostPath": {"path": policies}}],
         "volumeMounts": [{"name": "policies", "mountPath": "/mnt/policies", "readOnly": true}],
     });

@@ -1,7 +1,7 @@
 //! The whole road: region A works, is lost, and comes back as region B by the shipped runbook.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -186,11 +186,14 @@ fn member<'a>(report: &'a Value, name: &str) -> &'a Value {
 /// Compares what the client was told with what is there, and with the loss that the report names.
 fn judge_writes(lost: &Lost, report: &Value, points: &Value, b: &Place) {
     let lines = |text: String| text.lines().map(|line| line.trim_matches(['(', ')', ',', '\'']).to_owned()).collect::<BTreeSet<String>>();
-    let there = BTreeMap::from([
-        ("token", ("tokens", lines(b.cql(&["select id from apim.tokens"])))),
-        ("metric", ("metrics", lines(b.sql("select request from apim.metrics")))),
-    ]);
-    for (kind, (name, there)) in &there {
+    // A call is acknowledged once it is in both.
+    let calls = lost.written.iter().filter(|write| write.kind == "call").map(|write| &*write.id);
+    let there = [
+        ("token", "tokens", lines(b.cql(&["select id from apim.tokens"]))),
+        ("call", "metrics", lines(b.sql("select request from apim.metrics"))),
+        ("call", "events", b.events(calls)),
+    ];
+    for (kind, name, there) in &there {
         let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
         let saved = find(points, "members").unwrap().as_array().unwrap().iter().find(|member| member["name"] == *name).unwrap();
         let (from, to) = (time(&saved["consistent_from"]), time(&saved["consistent_to"]));
@@ -222,7 +225,7 @@ fn a_lost_region_comes_back_whole_in_another_one_by_the_shipped_runbook() {
     let b = &made.place;
     let point = report["point"].as_str().unwrap();
     assert!(report["outcome"] == "succeeded" && point.starts_with("production@we/1:"), "{report}");
-    for name in ["tokens", "metrics", "cluster", "images", "portal-files", "policies"] {
+    for name in ["tokens", "metrics", "events", "cluster", "images", "portal-files", "policies"] {
         member(&report, name);
     }
     assert!(report["members"].as_array().unwrap().iter().all(|member| member["equal"] == true), "{report}");

@@ -16,7 +16,7 @@ use super::world::{IMAGES, NAMESPACE, Place};
 use crate::{
     lab::{require, tls},
     site::{Site, yaml},
-    stores::places::{S3, bucket, s3},
+    stores::places::{S3, below, bucket, s3},
     volumes::world::reachable,
 };
 
@@ -28,15 +28,25 @@ const PASSWORD: &str = "databases.password";
 /// Files that a kit names and does not bring.
 const SECRETS: [&str; 4] = ["operator.key", "capture.key", PASSWORD, "client.key"];
 
-const POLICY: &str = "policies:\n  production: { members: { tokens: required, metrics: required, cluster: required, images: required, portal-files: required, \
+const POLICY: &str = "policies:\n  production: { members: { tokens: required, metrics: required, events: required, cluster: required, images: required, portal-files: required, \
     policies: required }, max_skew: 10m, schedule: \"* * * * *\" }\n";
 
 fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
 }
 
-/// The sources of a region, of which `restore` is what the cluster is told about objects that come from elsewhere.
-fn sources(site: &Site, place: &Place, policies: &Path, restore: &str, datacentres: &str) -> String {
+/// A snapshot repository in a bucket, as a search server of a region registers it: keys of YAML.
+fn repository(name: &str, bucket: &StoreConfig) -> String {
+    let (url, endpoint) = (bucket.url.to_string(), bucket.endpoint.as_ref().unwrap());
+    let bucket = url.strip_prefix("s3://").unwrap();
+    let way = format!("endpoint: {:?}, protocol: http, path_style_access: \"true\", region: us-east-1", endpoint.as_str().trim_end_matches('/'));
+    let form = "chunk_size: 64mb, buffer_size: 64mb, server_side_encryption_type: bucket_default";
+    format!("name: {name}, type: s3, settings: {{ bucket: {bucket}, base_path: live, {way}, {form} }}")
+}
+
+/// The sources of a region. `written` is the snapshot repository of its search server, `mirror` that of the other region's, `restore` what the cluster is
+/// told about objects that come from elsewhere.
+fn sources(site: &Site, place: &Place, policies: &Path, [written, mirror]: [&str; 2], restore: &str, datacentres: &str) -> String {
     fs::write(site.path(PASSWORD), require("HOURGLASS_LAB_DATABASES_PASSWORD")).unwrap();
     let (address, registry) = (place.address(), place.registry());
     let user = require("HOURGLASS_LAB_DATABASES_USER");
@@ -58,6 +68,8 @@ fn sources(site: &Site, place: &Place, policies: &Path, restore: &str, datacentr
       keyspaces: {{ schema_only: [throttling] }}
       restore: {{ datacentres: {{ {datacentres} }} }}
   metrics: {{ mysql: {{ host: {address}, user: {user}, password_file: {PASSWORD}, tls: {{ ca_file: {ca} }} }} }}
+  events: {{ analytics: {{ url: \"http://{address}:9200\", indices: [\"apim-*\"], repository: {{ {written} }} }} }}
+  events-mirror: {{ analytics: {{ url: \"http://{address}:9200\", repository: {{ {mirror} }} }} }}
   cluster:
     kubernetes:
       kubeconfig: {kubeconfig}
@@ -81,6 +93,8 @@ pub struct Stores {
     copies: StoreConfig,
     /// The control store of region B.
     control_b: StoreConfig,
+    /// Snapshots of region A's search server, which are lost with it, their mirror outside of any region, and those of region B's.
+    snapshots: [StoreConfig; 3],
     /// Keeps the network between regions, through which they are reached, while no region is on it.
     link: String,
 }
@@ -88,7 +102,7 @@ pub struct Stores {
 impl Stores {
     pub fn new() -> Stores {
         let (runtime, endpoint) = (Runtime::new().unwrap(), reachable(&S3::SeaweedFs.endpoint()));
-        let [one, other, copies, control_b] = [(); 4].map(|()| {
+        let [one, other, copies, control_b, of_a, mirror, of_b] = [(); 7].map(|()| {
             let made = runtime.block_on(bucket(S3::SeaweedFs, None));
             StoreConfig { endpoint: Some(endpoint.parse().unwrap()), ..made }
         });
@@ -98,12 +112,12 @@ impl Stores {
         ip(&["link", "add", &link, "type", "veth", "peer", "name", &other_end]);
         ip(&["link", "set", &link, "master", &bridge, "up"]);
         ip(&["link", "set", &other_end, "up"]);
-        Stores { runtime, of_a: [one, other], copies, control_b, link }
+        Stores { runtime, of_a: [one, other], copies, control_b, snapshots: [of_a, mirror, of_b], link }
     }
 
     /// Nothing is left of what region A had.
     pub fn lose_region_a(&self) {
-        for store in &self.of_a {
+        for store in self.of_a.iter().chain(&self.snapshots[..1]) {
             self.runtime.block_on(async {
                 let store = s3(store).await;
                 for object in list_all(store.as_ref() as &dyn ObjectStore, "").await.unwrap() {
@@ -130,7 +144,10 @@ pub fn of_region_a(a: &Place, policies: &Path, stores: &Stores) -> Site {
     let [primary, control] = &stores.of_a;
     let we = Site::new("we", &[("primary", yaml(primary)), ("other", yaml(&stores.copies))], &yaml(control)).with_s3();
     we.run(&["init", "--write"], 0);
-    we.configure(&sources(&we, a, policies, "", ""));
+    let [of_a, mirror, _] = &stores.snapshots;
+    let live = |bucket: &StoreConfig| yaml(&below(bucket, "live"));
+    let written = format!("{}, objects: {}, mirrors: {{ other: {} }}", repository("apim", of_a), live(of_a), live(mirror));
+    we.configure(&sources(&we, a, policies, [&written, &repository("mirror", mirror)], "", ""));
     we.run(&["keys", "prove"], 0);
     we
 }
@@ -143,7 +160,7 @@ pub fn kit_of_region_b(we: &Site, a: &Place, b: &Place, stores: &Stores, kept: &
         existing: keep
         storage_classes: {{ files-a: files-b }}
         zones: {{ region-a1: region-b1 }}
-        hosts: {{ cassandra.region-a.test: cassandra.region-b.test, mysql.region-a.test: mysql.region-b.test, api.region-a.test: api.region-b.test }}
+        hosts: {{ cassandra.region-a.test: cassandra.region-b.test, mysql.region-a.test: mysql.region-b.test, analytics.region-a.test: analytics.region-b.test, api.region-a.test: api.region-b.test }}
         registries: {{ {:?}: {:?} }}
         node_labels: {{ \"agentpool=pool-a\": \"agentpool=pool-b\" }}
         secrets: [{{ secrets: \"*/registry-login\", class: mint }}, {{ secrets: \"*/hourglass-stores\", class: mint }}, {{ secrets: \"*/*\", class: carry }}]
@@ -153,7 +170,9 @@ pub fn kit_of_region_b(we: &Site, a: &Place, b: &Place, stores: &Stores, kept: &
     );
     fs::copy(we.path("operator.key"), ne.path("operator.key")).unwrap();
     ne.configure(&format!("trust_root: {}\n", we.trust_root()));
-    ne.configure(&sources(&ne, b, &b.folder.join("policies"), &restore, "region-a: region-b"));
+    let [_, mirror, of_b] = &stores.snapshots;
+    let repositories = [repository("apim", of_b), repository("mirror", mirror)];
+    ne.configure(&sources(&ne, b, &b.folder.join("policies"), repositories.each_ref().map(String::as_str), &restore, "region-a: region-b"));
     // It has a capture key of its own: that of the other site is lost with it.
     ne.run(&["keys", "signer", "new", "--role", "capture", "--to", "capture.key"], 0);
     ne.run(&["keys", "signer", "add", "capture.key.pub", "--root", we.path("root.key").to_str().unwrap()], 0);

@@ -1,6 +1,7 @@
 //! The platform in a region: what it is made of, what it is asked, and what is in its databases, judged without our own code.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpStream,
     path::{Path, PathBuf},
@@ -95,6 +96,23 @@ impl Place {
         done(&mut mariadb)
     }
 
+    /// Which of these calls analytics know.
+    pub fn events<'a>(&self, requests: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        let asked = json!({"ids": requests.collect::<Vec<_>>()}).to_string();
+        let (status, answer) = super::client::ask(
+            &format!("{}:9200", self.address()),
+            "POST",
+            "/apim-calls/_mget?_source=false",
+            &[("Content-Type", "application/json")],
+            &asked,
+        )
+        .unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let found = answer["docs"].as_array().unwrap().iter().filter(|document| document["found"] == true);
+        found.map(|document| document["_id"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Where a service listens outside of the cluster, once it does: pods are ready before the node has heard of it.
     pub fn service(&self, name: &str) -> String {
         let port = self.kubectl(&["--namespace", NAMESPACE, "get", "service", name, "--output=jsonpath={.spec.ports[0].nodePort}"]);
@@ -109,6 +127,7 @@ impl Place {
         let name = self.name;
         let values = json!({
             "registry": self.registry(), "cassandra": format!("cassandra.region-{name}.test"), "mysql": format!("mysql.region-{name}.test"),
+            "analytics": format!("analytics.region-{name}.test"),
             "host": format!("api.region-{name}.test"), "zone": format!("region-{name}1"), "pool": format!("pool-{name}"), "password": PASSWORD,
             "client": {"crt": text("client.crt"), "key": text("client.key"), "ca": text("ca.crt")},
             "server": {"crt": text("server.crt"), "key": text("server.key")}, "class": format!("files-{name}"),

@@ -58,7 +58,7 @@ fn files_of_kubernetes_volumes_come_back_in_another_region_after_the_first_has_l
     fill(&world.a);
     let b = Cluster::region(Region::B);
     let spare = world.source("spare", &b, "b", "", "");
-    world.protect(&spare);
+    world.protect("", &spare);
     let before = listings(&world.a);
     let said = world.site.run(&["backup", "p"], 0);
     assert!(said.contains("is complete"), "{said}");

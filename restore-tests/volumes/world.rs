@@ -154,9 +154,9 @@ impl World {
         format!("  {name}: {{ volumes: {{ kubeconfig: {kubeconfig:?}, {more} worker: {{ image: {image:?}, env_from: [stores], {worker} }} }} }}\n")
     }
 
-    /// Protects the claims of the portal.
-    pub fn protect(&self, more: &str) {
-        let files = self.source("files", &self.a, "a", "claims: [\"shop/data-*\"],", "");
+    /// Protects the claims of the portal by workers that do `worker`, with `more` sources.
+    pub fn protect(&self, worker: &str, more: &str) {
+        let files = self.source("files", &self.a, "a", "claims: [\"shop/data-*\"],", worker);
         self.site.configure(&format!("sources:\n{files}{more}policies:\n  p: {{ members: {{ files: required }} }}\n"));
         self.site.run(&["keys", "prove"], 0);
     }
@@ -196,21 +196,21 @@ pub fn assert_equal(expected: &[Vec<String>; 2], found: &[Vec<String>; 2]) {
     }
 }
 
-/// Kills the worker of the first part in a region that does this (`capture` or `restore`), once `ready` says so.
-pub fn kill_worker(region: &str, duty: &str, mut ready: impl FnMut() -> bool) {
+/// Kills the worker of the first part in a region that does this (`capture` or `restore`, and what follows the part), once `ready` says so.
+pub fn kill_worker(region: &str, (duty, which): (&str, &str), mut ready: impl FnMut() -> bool) {
     let group = format!("hourglass-{}-{region}", require("HOURGLASS_LAB_WAN"));
     let until = Instant::now() + Duration::from_secs(300);
     while !ready() {
         assert!(Instant::now() < until, "no worker came so far");
         thread::sleep(Duration::from_millis(20));
     }
-    kill_process(worker(&group, duty).expect("it works on"), Signal::KILL).unwrap();
+    kill_process(worker(&group, duty, which).expect("it works on"), Signal::KILL).unwrap();
 }
 
-fn worker(group: &str, duty: &str) -> Option<Pid> {
+fn worker(group: &str, duty: &str, which: &str) -> Option<Pid> {
     fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
         let line = String::from_utf8(fs::read(entry.path().join("cmdline")).ok()?).ok()?.replace('\0', " ");
-        let ours = line.contains(&format!(" worker {duty} ")) && line.contains(" --part 0 ") && is_in(&entry.path(), group);
+        let ours = line.contains(&format!(" worker {duty} ")) && line.contains(&format!(" --part 0 {which}")) && is_in(&entry.path(), group);
         ours.then(|| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).flatten()
     })
 }

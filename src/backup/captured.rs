@@ -13,7 +13,7 @@ use crate::{
         packlist::PackInfo,
         sealed::{SealedComponent, SealedMember},
     },
-    sources::{CaptureEnd, Component},
+    sources::{CaptureEnd, Component, ShareLinks},
 };
 
 /// Problems that are named; more are counted.
@@ -72,6 +72,9 @@ pub struct CapturedPart {
     pub hints: Vec<Sha256>,
     /// What workers before it, of the same part, had stored.
     pub adopted: Vec<Checkpoint>,
+    /// Of a share: hard links between it and others.
+    #[serde(default, skip_serializing_if = "ShareLinks::is_empty")]
+    pub links: ShareLinks,
 }
 
 impl MemberCapture {
@@ -135,7 +138,7 @@ impl MemberCapture {
     }
 
     /// Its only component, for whoever puts the member together; `None` when it has none.
-    pub fn into_part(mut self, adopted: Vec<Checkpoint>) -> Option<CapturedPart> {
+    pub fn into_part(mut self, adopted: Vec<Checkpoint>, links: ShareLinks) -> Option<CapturedPart> {
         Some(CapturedPart {
             component: self.sealed.components.pop()?,
             problems: self.sealed.problems,
@@ -146,6 +149,7 @@ impl MemberCapture {
             index: self.index,
             hints: self.hints,
             adopted,
+            links,
         })
     }
 

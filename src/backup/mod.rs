@@ -17,6 +17,7 @@ pub mod open;
 pub mod plan;
 pub mod scan;
 pub mod segment;
+mod shares;
 pub mod steps;
 pub mod text;
 

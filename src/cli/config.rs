@@ -79,7 +79,7 @@ fn check(globals: &Globals) -> Result<Report, CliError> {
         .iter()
         .map(|(name, policy)| {
             let members: Vec<_> = policy.members.iter().map(|(member, need)| json!({"name": member, "need": need})).collect();
-            json!({"name": name, "members": members, "schedule": policy.schedule.as_ref().map(ToString::to_string)})
+            json!({"name": name, "members": members, "schedule": policy.timing.schedule.as_ref().map(ToString::to_string)})
         })
         .collect();
     let mut text = format!("{} is valid: site {}", config.path.display(), config.site);
@@ -89,7 +89,8 @@ fn check(globals: &Globals) -> Result<Report, CliError> {
     text += &format!("\n  control: {}", config.control.url);
     for (name, policy) in &config.policies {
         let members: Vec<_> = policy.members.keys().map(ToString::to_string).collect();
-        let when = policy.schedule.as_ref().map_or("by hand".to_owned(), |schedule| format!("at {schedule:?}", schedule = schedule.to_string()));
+        let when =
+            policy.timing.schedule.as_ref().map_or("by hand".to_owned(), |schedule| format!("at {schedule:?}", schedule = schedule.to_string()));
         text += &format!("\n  policy {name}: {} {when}", members.join(", "));
     }
     if config.trust_root.is_none() {

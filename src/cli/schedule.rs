@@ -106,10 +106,10 @@ async fn place(repo: &Repo, lineage: &Lineage) -> Result<Place, CliError> {
 async fn list(globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
     let (mut rows, mut data) = (Vec::new(), Vec::new());
-    let policies = repo.written().into_iter().map(|lineage| (lineage.clone(), repo.config.policies[&lineage.policy].timing()));
+    let policies = repo.written().into_iter().map(|lineage| (lineage.clone(), repo.config.policies[&lineage.policy].timing.clone()));
     let tasks = repo.config.tasks.iter().map(|(name, task)| (repo.config.task_ledger(name), task.timing.clone()));
     for (lineage, timing) in policies.chain(tasks) {
-        let rules = Rules::timed(lineage.clone(), &timing);
+        let rules = Rules::new(lineage.clone(), &timing);
         let ledger = Ledger::open(place(&repo, &lineage).await?).await?;
         let balance = ledger.balance();
         let now = SystemClock.now();

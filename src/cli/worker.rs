@@ -50,6 +50,9 @@ pub enum WorkerCommand {
         /// Whose point it belongs to
         #[arg(long)]
         lineage: Lineage,
+        /// Which of the shares that follow the part, from 0: the index of a pod in an Indexed Job
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        share: u32,
     },
     /// Restore a folder and compare it, with an operator's keys
     #[command(after_long_help = "Example:\n  hourglass worker restore --run 20261121T120000Z-0123abcd --member portal --part 0")]
@@ -96,7 +99,8 @@ impl PartArgs {
 /// The part is not planned, or cannot be done. What came of it is in the control store.
 pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<Report, CliError> {
     let part = match args.command {
-        WorkerCommand::Capture { part, lineage } => {
+        WorkerCommand::Capture { part, lineage, share } => {
+            let part = PartArgs { part: part.part.saturating_add(share), ..part };
             capture(&part, &lineage, globals).await?;
             part
         }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use oci_client::Reference;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 
 /// Container images, and charts that registries hold like images.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -59,6 +60,21 @@ pub struct FileRegistry {
     /// Command that makes a repository, `{repository}` standing for its name, before anything is put into it; it has to end well when there is one already.
     #[serde(default)]
     pub create: Vec<String>,
+    /// It is Amazon's ECR: we log in by its API, with the credentials of this machine or pod, and make repositories that lack. A host like
+    /// `111111111111.dkr.ecr.eu-west-1.amazonaws.com` without `user` and `create` is known to be one.
+    pub ecr: Option<FileEcr>,
+}
+
+/// Where the API of a registry of Amazon is. What is absent is read from the registry's host.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileEcr {
+    /// The registry's region, for example `eu-west-1`.
+    pub region: Option<String>,
+    /// The account that the registry belongs to. Default, where the host does not say it: ours.
+    pub account: Option<String>,
+    /// Where the API is, when not at Amazon's usual address: a VPC endpoint, an emulator.
+    pub endpoint: Option<String>,
 }
 
 /// Container images and charts.
@@ -111,4 +127,29 @@ pub struct RegistryConfig {
     pub plain_http: bool,
     /// Makes a repository; empty where that is not needed.
     pub create: Vec<String>,
+    /// The API that logs us in and makes repositories, instead of the account and the command.
+    pub ecr: Option<EcrConfig>,
+}
+
+/// Where the API of a registry of Amazon is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EcrConfig {
+    /// The registry's region.
+    pub region: String,
+    /// The account that it belongs to; ours when absent.
+    pub account: Option<String>,
+    /// Where the API is, when not at Amazon's usual address.
+    pub endpoint: Option<Url>,
+}
+
+impl EcrConfig {
+    /// What the name of a host says: `<account>.dkr.ecr.<region>.amazonaws.com`, with `-fips` behind `ecr` and `.cn` at the end where those are.
+    pub fn of_host(host: &str) -> Option<EcrConfig> {
+        let (account, rest) = host.split_once(".dkr.")?;
+        let rest = rest.strip_prefix("ecr-fips.").or_else(|| rest.strip_prefix("ecr."))?;
+        let region = rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))?;
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_region = region.contains('-') && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (is_account && is_region).then(|| EcrConfig { region: region.to_owned(), account: Some(account.to_owned()), endpoint: None })
+    }
 }

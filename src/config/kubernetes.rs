@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ClusterAccess;
+use super::{ClusterAccess, RegistryConfig};
 
 /// The objects of a Kubernetes cluster, through its API.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -88,6 +88,8 @@ pub struct FileSecretRule {
     /// With `set`: files that hold the new values, by key.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// With `mint`: the source of images that says which `registry` they become a login for.
+    pub registry_of: Option<String>,
 }
 
 /// What becomes of a Secret.
@@ -98,7 +100,7 @@ pub enum SecretClass {
     Carry,
     /// It is restored with new values for some keys.
     Set,
-    /// It is not restored: somebody else makes it anew here, as tokens of registries.
+    /// It is made anew: by us with `registry_of`, as a login for that registry, and else by somebody, which the restore says.
     Mint,
     /// It is not restored, and not needed.
     Drop,
@@ -154,6 +156,8 @@ pub struct KubernetesRestore {
     pub replicas: BTreeMap<String, u32>,
     /// What becomes of Secrets, in order.
     pub secrets: Vec<SecretRule>,
+    /// The registries that Secrets become logins for, by source: host and port, and how it is talked to.
+    pub registries_of: BTreeMap<String, (String, RegistryConfig)>,
     /// Texts of the old site.
     pub residue: Vec<String>,
     /// Patterns of objects that may have such texts.
@@ -173,4 +177,6 @@ pub struct SecretRule {
     pub class: SecretClass,
     /// Files with new values, by key.
     pub files: BTreeMap<String, PathBuf>,
+    /// The source of images whose registry it becomes a login for.
+    pub registry_of: Option<String>,
 }

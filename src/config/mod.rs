@@ -28,7 +28,7 @@ pub use cassandra::{CassandraConfig, CassandraConsistency, CassandraTls, Keyspac
 pub use cluster::ClusterAccess;
 pub use error::{ConfigError, ConfigProblem, nearest};
 pub use file::{Consistency, EpochChoice, Need, PauseUntil};
-pub use images::{Destination, ImagesConfig, ImagesMode, RegistryConfig};
+pub use images::{Destination, EcrConfig, ImagesConfig, ImagesMode, RegistryConfig};
 pub use kubernetes::{Existing, KubernetesConfig, KubernetesRestore, SecretClass, SecretRule};
 pub use lease::{LeaseConfig, LeaseKind};
 pub use load::{Document, EXAMPLE, Text, load, parse, schema};

@@ -156,6 +156,7 @@ impl Resolver<'_> {
             sources.extend(parsed.zip(source));
         }
         self.data_of_claims(&sources);
+        self.logins_of_registries(&mut sources);
         Self::claims_with_files(&mut sources);
         sources
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AnalyticsConfig, Blackout, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need,
-    NotifyConfig, PauseUntil, PushgatewayConfig, ReadyConfig, Schedule, StoreConfig, Task, Timing, VolumesConfig,
+    AnalyticsConfig, CassandraConfig, Consistency, EpochChoice, ImagesConfig, KubernetesConfig, LeaseConfig, MysqlConfig, Need, NotifyConfig,
+    PauseUntil, PushgatewayConfig, ReadyConfig, StoreConfig, Task, Timing, VolumesConfig,
 };
 use crate::model::{Lineage, MemberName, PolicyName, SiteName};
 
@@ -166,41 +166,14 @@ pub struct Policy {
     pub max_skew: Option<Duration>,
     /// Largest age of the newest complete point.
     pub rpo: Option<Duration>,
-    /// When to run.
-    pub schedule: Option<Schedule>,
-    /// Time zone of `schedule`.
-    pub time_zone: jiff::tz::TimeZone,
-    /// Longest random delay of a run after its slot.
-    pub jitter: Duration,
-    /// When no run begins by itself.
-    pub blackouts: Vec<Blackout>,
-    /// How late a slot may still be caught up.
-    pub catch_up: Duration,
-    /// Longest time for one run of the daemon.
-    pub deadline: Duration,
-    /// How often a slot is tried again.
-    pub retries: u32,
+    /// When the daemon makes a point.
+    pub timing: Timing,
     /// Counts promotions, from 1.
     pub generation: u32,
     /// How long points share packs.
     pub epoch: EpochConfig,
     /// How writers are paused while a point is made.
     pub pause: Option<Pause>,
-}
-
-impl Policy {
-    /// When it runs.
-    pub fn timing(&self) -> Timing {
-        Timing {
-            schedule: self.schedule.clone(),
-            time_zone: self.time_zone.clone(),
-            jitter: self.jitter,
-            blackouts: self.blackouts.clone(),
-            catch_up: self.catch_up,
-            deadline: self.deadline,
-            retries: self.retries,
-        }
-    }
 }
 
 /// How writers are paused while a point is made.

@@ -108,6 +108,44 @@ fn names_of_images_and_registries_are_checked() {
 }
 
 #[test]
+fn registries_of_amazon_are_known_by_their_hosts_unless_somebody_else_logs_in() {
+    let with = |images: &str, registries: &str| {
+        format!(
+            "site: a\nlocations: {{primary: {{url: /r}}}}\ncontrol: {{url: /c}}\ncapture_key_file: k\nsources:\n  i:\n    images:\n      {images}\n      \
+             registries: {{{registries}}}\n"
+        )
+    };
+    let ecr = |images: &str, registries: &str, host: &str| {
+        let config = parse(&with(images, registries), Path::new("/hourglass.yaml"), PathBuf::from("/state")).unwrap();
+        let SourceConfig::Images(images) = &config.sources[&"i".parse().unwrap()] else { panic!("{config:?}") };
+        let known = images.registries.get(host).and_then(|known| known.ecr.clone());
+        known.map(|ecr| (ecr.region, ecr.account.unwrap_or_default(), ecr.endpoint.map(String::from).unwrap_or_default()))
+    };
+    let of = |region: &str, account: &str, endpoint: &str| Some((region.to_owned(), account.to_owned(), endpoint.to_owned()));
+    let amazon = "111111111111.dkr.ecr.eu-west-1.amazonaws.com";
+    assert_eq!(ecr(&format!("references: [\"{amazon}/a:1\"]"), "", amazon), of("eu-west-1", "111111111111", ""));
+    let china = "111111111111.dkr.ecr-fips.cn-north-1.amazonaws.com.cn";
+    assert_eq!(ecr(&format!("registry: {china}/apim"), "", china), of("cn-north-1", "111111111111", ""));
+    let to = format!("registry: {amazon}");
+    assert_eq!(ecr(&to, &format!("{amazon}: {{ca_file: c}}"), amazon), of("eu-west-1", "111111111111", ""));
+    assert_eq!(ecr(&to, &format!("{amazon}: {{ecr: {{endpoint: \"http://x:1\"}}}}"), amazon), of("eu-west-1", "111111111111", "http://x:1/"));
+    assert_eq!(ecr(&to, &format!("{amazon}: {{user: AWS, password_file: p}}"), amazon), None);
+    for other in ["dkr.ecr.eu-west-1.amazonaws.com", "11.dkr.ecr.eu-west-1.amazonaws.com", "111111111111.dkr.ecr.eu-west-1.amazonaws.com.example.org"]
+    {
+        assert_eq!(ecr(&format!("registry: {other}"), "", other), None);
+    }
+    assert_eq!(ecr("registry: r.example", "r.example: {ecr: {region: eu-west-1}}", "r.example"), of("eu-west-1", "", ""));
+    for (registries, what) in [
+        ("r.example: {ecr: {}}", "ecr.region: give the registry's region"),
+        ("r.example: {ecr: {region: a-1}, user: u, password_file: p}", "has no use for user, password_file and create"),
+        ("r.example: {ecr: {region: a-1, endpoint: x}}", "ecr.endpoint: expected http://host"),
+    ] {
+        let said = problems(&with("registry: r.example", registries)).join("\n");
+        assert!(said.contains(what), "{registries}: {said}");
+    }
+}
+
+#[test]
 fn values_of_environment_variables_are_never_printed() {
     let text = "site: a\nlocations: {primary: {url: /r}}\ncontrol: {url: /c}\ncapture_key_file: k\n\
                 sources: {f: {command: {dump: [x], load: [y], env: {PIN: 4711}}}}\n";

@@ -50,6 +50,9 @@ pub struct FileWorker {
     /// Workers at a time. Default 4.
     #[schemars(range(min = 1, max = 64))]
     pub at_once: Option<u32>,
+    /// Workers that read one claim, each a share of its tree. Default 1; more need Kubernetes 1.29 or newer.
+    #[schemars(range(min = 1, max = 64))]
+    pub shares: Option<u32>,
     /// Longest time until the pod of a worker runs. Default `5m`.
     pub starts_within: Option<String>,
     /// Longest time for one claim, pods that were killed included. Default `1h`.
@@ -88,6 +91,8 @@ pub struct WorkerConfig {
     pub memory: String,
     /// Workers at a time, at least 1.
     pub at_once: usize,
+    /// Workers that read one claim, at least 1.
+    pub shares: usize,
     /// Longest time until a pod runs.
     pub starts_within: Duration,
     /// Longest time for one claim.

@@ -12,7 +12,7 @@ use super::{
     timetable::Timetable,
 };
 use crate::{
-    config::{Policy, Timing},
+    config::Timing,
     model::{Lineage, Timestamp},
 };
 
@@ -39,13 +39,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a policy.
-    pub fn new(lineage: Lineage, policy: &Policy) -> Rules {
-        Rules::timed(lineage, &policy.timing())
-    }
-
     /// Those of whatever runs by a timing.
-    pub fn timed(lineage: Lineage, timing: &Timing) -> Rules {
+    pub fn new(lineage: Lineage, timing: &Timing) -> Rules {
         let span = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Rules { timetable: Timetable::new(lineage.clone(), timing), lineage, catch_up: span(timing.catch_up), retries: timing.retries }
     }

@@ -53,7 +53,7 @@ impl Reader {
             let policy = &config.policies[&lineage.policy];
             let place = Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() };
             facts.push(PolicyFacts {
-                rules: Rules::new(lineage.clone(), policy),
+                rules: Rules::new(lineage.clone(), &policy.timing),
                 rpo: policy.rpo.map(Seconds::from),
                 history: self.history(&place).await?,
                 balance: Ledger::open(place).await?.balance().clone(),
@@ -96,7 +96,7 @@ async fn care(config: &Config, control: &Arc<dyn ObjectStore>, keys: &CaptureFil
         let lineage = config.task_ledger(name);
         let place = Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() };
         care.tasks.push(TaskFacts {
-            rules: Rules::timed(lineage, &task.timing),
+            rules: Rules::new(lineage, &task.timing),
             does: task.work.kind(),
             history: place.history(COUNTED).await?,
             balance: Ledger::open(place).await?.balance().clone(),

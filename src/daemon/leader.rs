@@ -9,8 +9,10 @@ use tokio::{
 };
 
 use super::{
-    DaemonError, identity,
-    keeper::{Keeper, Shared},
+    DaemonError,
+    book::Shared,
+    identity,
+    keeper::Keeper,
     lease::Lease,
     log::Log,
     notify::Notifier,

@@ -3,6 +3,7 @@
 //! It owns what is due, the ledger that says of every slot how it ended, which of several daemons leads, and what can be seen of all that from outside.
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
+mod book;
 pub mod cluster;
 pub mod condition;
 pub mod decide;

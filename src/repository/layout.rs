@@ -89,6 +89,11 @@ pub fn part_end(run: &RunId, member: &MemberName, number: u32, end: u32) -> Obje
     part(run, member, number, &format!("end-{end:05}"))
 }
 
+/// Where the shares of a component begin, the first of which is this part, in the control store.
+pub fn part_cut(run: &RunId, member: &MemberName, number: u32) -> ObjectKey {
+    part(run, member, number, "cut")
+}
+
 fn part(run: &RunId, member: &MemberName, number: u32, what: &str) -> ObjectKey {
     key(format!("{}{member}/{number:05}/{what}.json", parts_prefix(run)))
 }

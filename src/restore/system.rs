@@ -17,7 +17,7 @@ use super::{
 use crate::{
     model::{ByteCount, Context, MemberName, Outcome, Problem, Progress},
     repository::sealed::{SealedComponent, SealedMember},
-    sources::{Loading, RowKey, Sink, Source, SourceError, StreamSink, SystemTarget, Target},
+    sources::{Judged, Loading, RowKey, Sink, Source, SourceError, StreamSink, SystemTarget, Target},
 };
 
 /// Components that are written at a time at most.
@@ -178,22 +178,29 @@ impl Restoring<'_> {
             let found: Vec<Vec<Problem>> = all.buffer_unordered(self.lanes).try_collect().await?;
             return Ok((limited(found.into_iter().flatten().collect()), true));
         }
-        let with_rows = chosen.iter().filter_map(|(_, component)| Some((*component, component.rows?)));
-        let checks = stream::iter(with_rows).map(|(sealed, saved)| async move {
+        let checks = stream::iter(chosen).map(|(_, sealed)| async move {
             let component = sealed.component();
+            let Some(saved) = sealed.rows else {
+                return Ok(match self.call(move |source, ctx| source.judge(&component, ctx)).await? {
+                    None => None,
+                    Some(Judged::Unknown) => Some((Vec::new(), false)),
+                    Some(Judged::Compared(differences)) => Some((differences, true)),
+                });
+            };
             match self.call(move |source, ctx| source.read_back(&component, ctx)).await? {
-                None => Ok((Vec::new(), false)),
-                Some(found) if found == saved => Ok((Vec::new(), true)),
+                None => Ok(Some((Vec::new(), false))),
+                Some(found) if found == saved => Ok(Some((Vec::new(), true))),
                 Some(found) => {
                     let what =
                         format!("{} rows with the digest {} were saved, and {} with {} are there", saved.rows, saved.sum, found.rows, found.sum);
                     let mut differences = vec![Problem { subject: sealed.name.clone(), what }];
                     differences.extend(self.differences(sealed).await?);
-                    Ok::<_, RestoreError>((differences, true))
+                    Ok::<_, RestoreError>(Some((differences, true)))
                 }
             }
         });
-        let checked: Vec<(Vec<Problem>, bool)> = checks.buffer_unordered(self.lanes).try_collect().await?;
+        let checked: Vec<Option<(Vec<Problem>, bool)>> = checks.buffer_unordered(self.lanes).try_collect().await?;
+        let checked: Vec<(Vec<Problem>, bool)> = checked.into_iter().flatten().collect();
         let compared = !checked.is_empty() && checked.iter().all(|(_, compared)| *compared);
         Ok((limited(checked.into_iter().flat_map(|(differences, _)| differences).collect()), compared))
     }

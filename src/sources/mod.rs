@@ -33,7 +33,10 @@ pub use command::{CommandSource, Consistency, EnvValue};
 pub use entry::{EntryKind, Extent, FileTime, Identity, SpecialKind, TreeEntry, display_path};
 pub use error::{SourceError, SourceErrorKind};
 pub use existing::Existing;
-pub use files::{Comparison, Content, FileSlot, FilesOptions, FilesSource, Overwrite, Seen, Skipped, Stability, Tree, TreeWriter, Walked, Written};
+pub use files::{
+    Comparison, Content, FileSlot, FilesOptions, FilesSource, FirstName, Overwrite, Seen, Share, ShareLinks, Skipped, Stability, Tree, TreeWriter,
+    Walked, Written, cut,
+};
 pub use images::ImagesSource;
 pub use kubernetes::KubernetesSource;
 pub use mysql::MysqlSource;
@@ -137,6 +140,15 @@ pub enum Sink {
     Tree(TreeWriter),
     /// A stream: write it whole, then `finish` it.
     Stream(StreamSink),
+}
+
+/// How a component that was saved without a digest of rows compares with what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It was compared, and this differs.
+    Compared(Vec<Problem>),
+    /// The system cannot tell.
+    Unknown,
 }
 
 /// Where a component is restored to.
@@ -283,6 +295,15 @@ pub trait Source: Send + Sync + Debug {
     /// When the target is not as it should be.
     fn end(&self, _ctx: &Context) -> Result<Vec<Problem>, SourceError> {
         Ok(Vec::new())
+    }
+
+    /// Compares a component that was saved without a digest of rows by what the target's system itself knows of it; `None` for one of which nothing is to be
+    /// compared.
+    ///
+    /// # Errors
+    /// When the target does not answer.
+    fn judge(&self, _component: &Component, _ctx: &Context) -> Result<Option<Judged>, SourceError> {
+        Ok(None)
     }
 
     /// The digest of a component's rows as the target holds them now; `None` when it has no rows or cannot be compared.

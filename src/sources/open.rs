@@ -13,7 +13,7 @@ pub fn open(config: &SourceConfig) -> Arc<dyn Source> {
     match config {
         SourceConfig::Files(files) => {
             let options = FilesOptions { root: files.path.clone(), excludes: files.exclude.clone(), cross_mounts: !files.one_file_system };
-            Arc::new(FilesSource { options })
+            Arc::new(FilesSource { options, share: None })
         }
         SourceConfig::Command(command) => {
             let plain = command.env.iter().map(|(name, value)| (name.clone(), EnvValue::Plain(value.clone())));

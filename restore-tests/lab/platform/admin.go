@@ -28,6 +28,7 @@ func (d databases) makeSchema() {
 	must(d.mysql.Exec("create database if not exists apim"))
 	must(d.mysql.Exec("create table if not exists apim.metrics (id bigint auto_increment primary key, " +
 		"request varchar(64) not null unique, app varchar(64) not null, at datetime(6) not null)"))
+	must(0, makeIndex())
 }
 
 // admin makes the schema where there is none, and knows which gateways live, in its memory alone.

@@ -29,7 +29,10 @@ func gateway() {
 			answer(w, http.StatusUnauthorized, map[string]string{"error": "nobody has this token"})
 			return
 		case err == nil:
-			err = d.meter(cmp.Or(r.Header.Get("X-Request-Id"), rand.Text()), app)
+			request := cmp.Or(r.Header.Get("X-Request-Id"), rand.Text())
+			if err = d.meter(request, app); err == nil {
+				err = tell(event{request, app, r.PathValue("path"), host, time.Now().UTC()})
+			}
 		}
 		if err != nil {
 			refuse(w, err)
@@ -46,7 +49,7 @@ func gateway() {
 			}
 		}
 	}()
-	serve(d.ready)
+	serve(func() error { return errors.Join(d.ready(), reach(analytics())) })
 }
 
 func (d databases) meter(request, app string) error {

@@ -1,13 +1,14 @@
-// The programs of a small API platform, which keeps its data as real ones do: tokens in Cassandra, metrics in MySQL, files in a volume.
+// The programs of a small API platform, which keeps its data as real ones do: tokens in Cassandra, metrics in MySQL, events in
+// OpenSearch, files in a volume.
 //
-//	lab-api wait cassandra|mysql|URL   returns once it answers; init containers run it
+//	lab-api wait cassandra|mysql|analytics|URL   returns once it answers; init containers run it
 //	lab-api admin                      makes the schema, and knows which gateways live
 //	lab-api manager                    issues tokens
-//	lab-api gateway                    answers whoever shows a token, and meters it
+//	lab-api gateway                    answers whoever shows a token, meters it, and tells analytics of it
 //	lab-api portal FOLDER              takes and gives files
 //	lab-api purge                      removes metrics of last month
 //
-// Servers listen on port 8080, and answer /ready when all that they need does. Where the databases are stands in the environment: see databases.go.
+// Servers listen on port 8080, and answer /ready when all that they need does. Where the databases are stands in the environment: see databases.go and analytics.go.
 package main
 
 import (
@@ -90,6 +91,8 @@ func wait(what string) {
 		ask = func() error { return ping(openCassandra()) }
 	case "mysql":
 		ask = func() error { return must(openMySQL()).Ping() }
+	case "analytics":
+		ask = func() error { return reach(analytics()) }
 	}
 	for err := ask(); err != nil; err = ask() {
 		log.Printf("waiting for %s: %v", what, err)
@@ -113,6 +116,6 @@ func main() {
 	case "purge":
 		must(must(openMySQL()).Exec("delete from apim.metrics where at < now() - interval 1 month"))
 	default:
-		log.Fatal("usage: lab-api wait cassandra|mysql|URL | admin | manager | gateway | portal FOLDER | purge")
+		log.Fatal("usage: lab-api wait cassandra|mysql|analytics|URL | admin | manager | gateway | portal FOLDER | purge")
 	}
 }

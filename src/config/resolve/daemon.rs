@@ -1,13 +1,24 @@
 //! What the daemon needs, checked.
 
-use super::Resolver;
+use super::{DAY, Resolver};
 use crate::{
-    config::{Blackout, DaemonConfig, LeaseConfig, LeaseKind, file::FileDaemon, lease::FileLease, resolved::DaemonTls},
+    config::{DaemonConfig, LeaseConfig, LeaseKind, Timing, file::FileDaemon, lease::FileLease, resolved::DaemonTls},
     model::SiteName,
 };
 
 /// What an address that others can reach needs.
 const NO_TOKEN: &str = "everything but health asks for a token or a certificate: name the file of one, or listen on a loopback address";
+
+/// The keys of timing of a policy or a task.
+pub(super) struct WrittenTiming {
+    pub schedule: Option<String>,
+    pub time_zone: Option<String>,
+    pub jitter: Option<String>,
+    pub blackouts: Vec<String>,
+    pub catch_up: Option<String>,
+    pub deadline: Option<String>,
+    pub retries: Option<u32>,
+}
 
 impl Resolver<'_> {
     pub(super) fn daemon(&mut self, written: FileDaemon, site: Option<&SiteName>) -> DaemonConfig {
@@ -58,16 +69,25 @@ impl Resolver<'_> {
         LeaseConfig { kind, namespace, name, kubeconfig: kubeconfig.map(|path| self.path(path)), context }
     }
 
+    /// When a policy or a task runs: keys of the same names at `path`.
+    pub(super) fn timing(&mut self, path: &str, written: WrittenTiming) -> Timing {
+        let blackouts = written.blackouts.iter().enumerate();
+        Timing {
+            schedule: written.schedule.and_then(|text| self.parse(&format!("{path}.schedule"), &text)),
+            time_zone: self.time_zone(&format!("{path}.time_zone"), written.time_zone),
+            jitter: self.duration(&format!("{path}.jitter"), written.jitter).unwrap_or_default(),
+            blackouts: blackouts.filter_map(|(i, text)| self.parse(&format!("{path}.blackouts.{i}"), text)).collect(),
+            catch_up: self.duration(&format!("{path}.catch_up"), written.catch_up).unwrap_or(DAY),
+            deadline: self.duration(&format!("{path}.deadline"), written.deadline).unwrap_or(DAY),
+            retries: written.retries.unwrap_or(2),
+        }
+    }
+
     pub(super) fn time_zone(&mut self, path: &str, written: Option<String>) -> jiff::tz::TimeZone {
         let zone = written.unwrap_or("UTC".to_owned());
         jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
             self.say(path, &format!("{zone:?} is not a known time zone; use a name such as Europe/Brussels or UTC"));
             jiff::tz::TimeZone::UTC
         })
-    }
-
-    pub(super) fn blackouts(&mut self, path: &str, written: &[String]) -> Vec<Blackout> {
-        let numbered = written.iter().enumerate();
-        numbered.filter_map(|(i, text)| self.parse(&format!("{path}.blackouts.{i}"), text)).collect()
     }
 }

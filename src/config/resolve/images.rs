@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use oci_client::Reference;
 
 use super::Resolver;
-use crate::config::images::{Destination, FileImages, FileRegistry, ImagesConfig, ImagesMode, RegistryConfig};
+use crate::config::images::{Destination, EcrConfig, FileEcr, FileImages, FileRegistry, ImagesConfig, ImagesMode, RegistryConfig};
 
 impl Resolver<'_> {
     /// Resolves what stands at `path`.
@@ -32,11 +32,17 @@ impl Resolver<'_> {
         {
             self.say(&format!("{path}.platform"), &format!("{platform:?} is not like linux/amd64"));
         }
-        let registries: BTreeMap<String, RegistryConfig> = images
-            .registries
-            .into_iter()
-            .map(|(host, registry)| (host.clone(), self.registry(&format!("{path}.registries.{host}"), registry)))
-            .collect();
+        let mut registries = BTreeMap::new();
+        for (host, written) in images.registries {
+            let known = self.registry(&format!("{path}.registries.{host}"), &host, written);
+            registries.insert(host, known);
+        }
+        // Those of Amazon say by their names how they are talked to.
+        for host in references.iter().map(Reference::registry).chain(registry.iter().map(|registry| &*registry.host)) {
+            if let (false, Some(ecr)) = (registries.contains_key(host), EcrConfig::of_host(host)) {
+                registries.insert(host.to_owned(), RegistryConfig { ecr: Some(ecr), ..RegistryConfig::default() });
+            }
+        }
         Some(ImagesConfig {
             references,
             mode: images.mode,
@@ -64,7 +70,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn registry(&mut self, path: &str, registry: FileRegistry) -> RegistryConfig {
+    fn registry(&mut self, path: &str, host: &str, registry: FileRegistry) -> RegistryConfig {
+        let is_ours = registry.user.is_none() && registry.password_file.is_none() && registry.create.is_empty();
+        let ecr = match registry.ecr {
+            Some(_) if !is_ours => {
+                self.say(path, "ecr logs in and makes repositories by itself: it has no use for user, password_file and create");
+                None
+            }
+            Some(written) => self.ecr(&format!("{path}.ecr"), host, written),
+            None => EcrConfig::of_host(host).filter(|_| is_ours),
+        };
         let login = match (registry.user, registry.password_file) {
             (None, None) => None,
             (Some(user), Some(file)) => Some((user, self.path(file))),
@@ -80,6 +95,16 @@ impl Resolver<'_> {
             self.say(&format!("{path}.create"), "it does not say {repository}, so it cannot know which one to make");
         }
         let (ca_file, plain_http) = (registry.ca_file.map(|file| self.path(file)), registry.plain_http);
-        RegistryConfig { login, ca_file, plain_http, create: registry.create }
+        RegistryConfig { login, ca_file, plain_http, create: registry.create, ecr }
+    }
+
+    fn ecr(&mut self, path: &str, host: &str, written: FileEcr) -> Option<EcrConfig> {
+        let (region, account) = EcrConfig::of_host(host).map_or((None, None), |named| (Some(named.region), named.account));
+        let Some(region) = written.region.or(region) else {
+            self.say(&format!("{path}.region"), "give the registry's region: its host does not say it");
+            return None;
+        };
+        let endpoint = written.endpoint.and_then(|text| self.web_address(&format!("{path}.endpoint"), &text));
+        Some(EcrConfig { region, account: written.account.or(account), endpoint })
     }
 }

@@ -70,8 +70,11 @@ impl Resolver<'_> {
             if (rule.class == SecretClass::Set) == rule.files.is_empty() {
                 self.say(&at, "files belong to the class set, and only to it");
             }
+            if rule.class != SecretClass::Mint && rule.registry_of.is_some() {
+                self.say(&format!("{at}.registry_of"), "it belongs to the class mint");
+            }
             let files = rule.files.into_iter().map(|(key, file)| (key, self.path(file))).collect();
-            secrets.push(SecretRule { secrets: rule.secrets, class: rule.class, files });
+            secrets.push(SecretRule { secrets: rule.secrets, class: rule.class, files, registry_of: rule.registry_of });
         }
         KubernetesRestore {
             existing: written.existing,
@@ -82,6 +85,7 @@ impl Resolver<'_> {
             annotations: written.annotations,
             replicas: written.replicas,
             secrets,
+            registries_of: BTreeMap::new(),
             residue: written.residue,
             residue_allowed: written.residue_allowed.into_keys().collect(),
             ready_within: match written.ready_within.as_deref() {
@@ -99,6 +103,32 @@ impl Resolver<'_> {
             let SourceConfig::Kubernetes(config) = source else { continue };
             for (claims, holder) in config.data.iter().filter(|(_, holder)| !sources.keys().any(|name| name.as_str() == **holder)) {
                 self.say(&format!("sources.{name}.kubernetes.data.{claims}"), &format!("there is no source {holder:?}"));
+            }
+        }
+    }
+
+    /// The registries that Secrets become logins for: those which sources of images write to, and have an account at.
+    pub(super) fn logins_of_registries(&mut self, sources: &mut BTreeMap<MemberName, SourceConfig>) {
+        let registry = |source: &SourceConfig| match source {
+            SourceConfig::Images(images) => {
+                let host = images.registry.clone()?.host;
+                let known = images.registries.get(&host)?.clone();
+                (known.login.is_some() || known.ecr.is_some()).then_some((host, known))
+            }
+            _ => None,
+        };
+        let known: BTreeMap<String, _> = sources.iter().filter_map(|(name, source)| Some((name.to_string(), registry(source)?))).collect();
+        for (name, source) in sources {
+            let SourceConfig::Kubernetes(config) = source else { continue };
+            for (at, rule) in config.restore.secrets.iter().enumerate() {
+                let Some(of) = &rule.registry_of else { continue };
+                match known.get(of) {
+                    Some(registry) => drop(config.restore.registries_of.insert(of.clone(), registry.clone())),
+                    None => {
+                        let path = format!("sources.{name}.kubernetes.restore.secrets.{at}.registry_of");
+                        self.say(&path, &format!("there is no source {of:?} of images with a registry, and an account at it"));
+                    }
+                }
             }
         }
     }

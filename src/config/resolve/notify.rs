@@ -124,7 +124,7 @@ impl Resolver<'_> {
         user.zip(password_file.map(|file| self.path(file)))
     }
 
-    fn web_address(&mut self, path: &str, text: &str) -> Option<Url> {
+    pub(super) fn web_address(&mut self, path: &str, text: &str) -> Option<Url> {
         let url = Url::parse(text).ok().filter(|url| {
             let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
             is_web && url.username().is_empty() && url.password().is_none()

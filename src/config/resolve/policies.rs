@@ -7,9 +7,9 @@ use super::{
         error::nearest,
         file::FilePolicy,
         resolved::{EpochConfig, Keep, Pause, Policy},
-        schedule::Schedule,
     },
-    DAY, Resolver,
+    Resolver,
+    daemon::WrittenTiming,
 };
 use crate::model::PolicyName;
 
@@ -50,8 +50,6 @@ impl Resolver<'_> {
         if keep.is_some_and(Keep::keeps_nothing) {
             self.say(&format!("{path}.keep"), "every number is zero: nothing would be kept; leave the key out to keep everything");
         }
-        let time_zone = self.time_zone(&format!("{path}.time_zone"), policy.time_zone);
-        let schedule = policy.schedule.and_then(|text| self.parse::<Schedule>(&format!("{path}.schedule"), &text));
         let epoch = policy.epoch.map_or(EpochConfig::default(), |epoch| EpochConfig {
             max_age: self.duration(&format!("{path}.epoch.max_age"), epoch.max_age).unwrap_or(EpochConfig::default().max_age),
             mode: epoch.mode.unwrap_or_default(),
@@ -67,13 +65,18 @@ impl Resolver<'_> {
             keep,
             max_skew: self.duration(&format!("{path}.max_skew"), policy.max_skew),
             rpo: self.duration(&format!("{path}.rpo"), policy.rpo),
-            schedule,
-            time_zone,
-            jitter: self.duration(&format!("{path}.jitter"), policy.jitter).unwrap_or_default(),
-            blackouts: self.blackouts(path, &policy.blackouts),
-            catch_up: self.duration(&format!("{path}.catch_up"), policy.catch_up).unwrap_or(DAY),
-            deadline: self.duration(&format!("{path}.deadline"), policy.deadline).unwrap_or(DAY),
-            retries: policy.retries.unwrap_or(2),
+            timing: self.timing(
+                path,
+                WrittenTiming {
+                    schedule: policy.schedule,
+                    time_zone: policy.time_zone,
+                    jitter: policy.jitter,
+                    blackouts: policy.blackouts,
+                    catch_up: policy.catch_up,
+                    deadline: policy.deadline,
+                    retries: policy.retries,
+                },
+            ),
             generation: policy.generation,
             epoch,
             pause,

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{DAY, Resolver};
+use super::{Resolver, daemon::WrittenTiming};
 use crate::{
     config::{
-        PRIMARY, StoreConfig, Timing, Work,
+        PRIMARY, StoreConfig, Work,
         error::nearest,
         tasks::{FileRestoreTest, FileTask, FileVerify, Task, TaskDepth},
     },
@@ -39,15 +39,16 @@ impl Resolver<'_> {
     }
 
     fn task(&mut self, path: &str, task: FileTask, known: &Known<'_>) -> Option<Task> {
-        let timing = Timing {
-            schedule: self.parse(&format!("{path}.schedule"), &task.schedule),
-            time_zone: self.time_zone(&format!("{path}.time_zone"), task.time_zone),
-            jitter: self.duration(&format!("{path}.jitter"), task.jitter).unwrap_or_default(),
-            blackouts: self.blackouts(path, &task.blackouts),
-            catch_up: self.duration(&format!("{path}.catch_up"), task.catch_up).unwrap_or(DAY),
-            deadline: self.duration(&format!("{path}.deadline"), task.deadline).unwrap_or(DAY),
-            retries: task.retries.unwrap_or(2),
+        let timing = WrittenTiming {
+            schedule: Some(task.schedule),
+            time_zone: task.time_zone,
+            jitter: task.jitter,
+            blackouts: task.blackouts,
+            catch_up: task.catch_up,
+            deadline: task.deadline,
+            retries: task.retries,
         };
+        let timing = self.timing(path, timing);
         let mut given = Vec::new();
         given.extend(task.copy.map(|copy| self.one_of(&format!("{path}.copy.to"), copy.to, &known.others()).map(|to| Work::Copy { to })));
         given.extend(task.verify.map(|verify| self.verify(&format!("{path}.verify"), verify, known)));

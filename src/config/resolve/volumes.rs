@@ -11,6 +11,9 @@ use crate::{
     model::MemberName,
 };
 
+/// Workers that read one claim at most.
+const SHARES_MAX: u32 = 64;
+
 impl Resolver<'_> {
     /// Resolves what stands at `path`.
     pub(super) fn volumes(&mut self, path: &str, written: FileVolumes, site: &SiteConfig) -> VolumesConfig {
@@ -38,9 +41,18 @@ impl Resolver<'_> {
             user: written.user,
             memory: written.memory.unwrap_or_else(|| "512Mi".to_owned()),
             at_once: written.at_once.map_or(4, |count| count as usize).max(1),
+            shares: self.shares(path, written.shares),
             starts_within: self.duration(&format!("{path}.starts_within"), written.starts_within).unwrap_or(Duration::from_secs(300)),
             within: self.duration(&format!("{path}.within"), written.within).unwrap_or(Duration::from_secs(3600)),
         }
+    }
+
+    fn shares(&mut self, path: &str, written: Option<u32>) -> usize {
+        let shares = written.unwrap_or(1);
+        if !(1..=SHARES_MAX).contains(&shares) {
+            self.say(&format!("{path}.shares"), &format!("a claim is read by 1 to {SHARES_MAX} workers"));
+        }
+        shares.clamp(1, SHARES_MAX) as usize
     }
 
     /// A source that lists the objects of a cluster knows the sources that hold the files of its claims.

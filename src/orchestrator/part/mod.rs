@@ -5,6 +5,7 @@
 mod capture;
 mod restore;
 mod send;
+mod share;
 pub mod worker;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::share::ShareId;
 pub(super) use self::{
     capture::capture_by_workers,
     restore::{compare_by_workers, restore_by_workers},
@@ -54,6 +56,9 @@ pub enum Work {
         exclude: Vec<String>,
         /// What unfinished runs have left.
         adopted: Vec<Checkpoint>,
+        /// The share of it, where several workers capture the component.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<ShareId>,
     },
     /// Write one component, a tree, into a folder, and compare it.
     Restore {
@@ -71,6 +76,12 @@ pub enum Work {
         /// Which component of the member.
         component: String,
     },
+}
+
+impl Work {
+    fn share(&self) -> Option<ShareId> {
+        if let Work::Capture { share, .. } = self { *share } else { None }
+    }
 }
 
 /// How far a worker has come: what the next one of the same part need not do again.
@@ -181,15 +192,16 @@ impl Place {
         self.get(&layout::part_plan(&part.run, &part.member, part.number), part).await
     }
 
-    /// Plans a part; one that an earlier process of the run has planned stays as it is.
+    /// Plans a part; one that an earlier process of the run has planned stays as it is. Gives the plan that holds.
     ///
     /// # Errors
     /// When the control store fails.
-    pub async fn set_plan(&self, part: &PartId, work: &Work) -> Result<(), OrchestratorError> {
-        match self.plan(part).await? {
-            Some(_) => Ok(()),
-            None => self.put(&layout::part_plan(&part.run, &part.member, part.number), part, work).await,
+    pub async fn set_plan(&self, part: &PartId, work: Work) -> Result<Work, OrchestratorError> {
+        if let Some(planned) = self.plan(part).await? {
+            return Ok(planned);
         }
+        self.put(&layout::part_plan(&part.run, &part.member, part.number), part, &work).await?;
+        Ok(work)
     }
 
     /// How far workers of a part have come, in order.
@@ -220,22 +232,33 @@ impl Place {
         let mut ended = Ended { times: 0, last: None };
         loop {
             let key = layout::part_end(&part.run, &part.member, part.number, ended.times + 1);
-            let Some(sealed) = self.get::<String>(&key, part).await? else { return Ok(ended) };
-            let foreign = |why: &str| OrchestratorError::Foreign { key: key.clone(), why: why.to_owned() };
-            let text = self.secrets().open(key.as_str(), &sealed).ok_or_else(|| foreign("it cannot be decrypted"))?;
-            ended.last = Some(serde_json::from_str(text.expose()).map_err(|_| foreign("it is of an unknown form"))?);
+            let Some(end) = self.get_sealed(&key, part).await? else { return Ok(ended) };
+            ended.last = Some(end);
             ended.times += 1;
         }
     }
 
-    /// Ends a part, as often before as `ended` says: encrypted, because it names files.
+    /// Ends a part, as often before as `ended` says.
     ///
     /// # Errors
     /// [`OrchestratorError::LostRun`] when another worker has ended it; else the store's.
     pub async fn end(&self, part: &PartId, ended: &Ended, end: &PartEnd) -> Result<(), OrchestratorError> {
         let key = layout::part_end(&part.run, &part.member, part.number, ended.times + 1);
-        let text = serde_json::to_string(end).expect("what came of a part is plain data");
-        self.put(&key, part, &self.secrets().seal(key.as_str(), &text)).await
+        self.put_sealed(&key, part, end).await
+    }
+
+    /// Reads what lies under a key about a part, encrypted because it names files; `None` when there is nothing.
+    async fn get_sealed<T: DeserializeOwned>(&self, key: &ObjectKey, part: &PartId) -> Result<Option<T>, OrchestratorError> {
+        let Some(sealed) = self.get::<String>(key, part).await? else { return Ok(None) };
+        let foreign = |why: &str| OrchestratorError::Foreign { key: key.clone(), why: why.to_owned() };
+        let text = self.secrets().open(key.as_str(), &sealed).ok_or_else(|| foreign("it cannot be decrypted"))?;
+        serde_json::from_str(text.expose()).map(Some).map_err(|_| foreign("it is of an unknown form"))
+    }
+
+    /// Puts something about a part that names files.
+    async fn put_sealed(&self, key: &ObjectKey, part: &PartId, content: &impl Serialize) -> Result<(), OrchestratorError> {
+        let text = serde_json::to_string(content).expect("what is told of a part is plain data");
+        self.put(key, part, &self.secrets().seal(key.as_str(), &text)).await
     }
 
     fn secrets(&self) -> SecretsKey {
@@ -273,8 +296,8 @@ mod tests {
         let part = PartId { run: "20261121T120000Z-0123abcd".parse().unwrap(), member: "m".parse().unwrap(), number: 3 };
         let work =
             |component: &str| Work::Restore { point: "p@we/1:4".parse().unwrap(), component: component.to_owned(), overwrite: Overwrite::Refuse };
-        place.set_plan(&part, &work("a")).await.unwrap();
-        place.set_plan(&part, &work("b")).await.unwrap();
+        assert_eq!(place.set_plan(&part, work("a")).await.unwrap(), work("a"));
+        assert_eq!(place.set_plan(&part, work("b")).await.unwrap(), work("a"));
         assert_eq!(place.plan(&part).await.unwrap(), Some(work("a")), "the first plan holds");
         assert!(matches!(stranger.plan(&part).await, Err(OrchestratorError::Foreign { .. })));
         let stored = Checkpoint { epoch: part.run.clone().into(), packs: Vec::new(), index: vec![Sha256::ZERO], hints: Vec::new() };

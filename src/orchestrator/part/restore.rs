@@ -90,7 +90,8 @@ async fn by_workers(
         let (sender, work, mut progress) = (&sender, work(target.component.name.clone()), progress.clone());
         async move {
             let (namespace, claim) = claim_of(&target.claim);
-            let end = sender.done(&part, &work, Mounted { namespace, claim, read_only: matches!(work, Work::Compare { .. }) }).await;
+            let read_only = matches!(work, Work::Compare { .. });
+            let end = sender.done(&part, work, Mounted { namespace, claim, read_only }).await;
             if let Ok(PartEnd::Restored { bytes, items, .. }) = &end {
                 progress.add(bytes.0, *items);
                 progress.flush();

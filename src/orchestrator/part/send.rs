@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{PartEnd, PartId, Place, Work};
+use futures::future::try_join_all;
+
+use super::{Ended as PartEnded, OrchestratorError, PartEnd, PartId, Place, Work};
 use crate::{
     config::{Portable, VolumesConfig},
     model::{Context, outcome::advise},
     pipeline::sha256,
     sources::{
         SourceError,
-        volumes::{Ended, Errand, Workers},
+        volumes::{Ended, Errand, INDEX, Workers},
     },
 };
 
@@ -52,6 +54,10 @@ pub enum NoEnd {
     Failed(String),
 }
 
+fn failed(error: OrchestratorError) -> NoEnd {
+    NoEnd::Failed(advise(&error, error.hint()))
+}
+
 impl Sender {
     /// Connects to the cluster of a source.
     ///
@@ -68,29 +74,50 @@ impl Sender {
     ///
     /// # Errors
     /// Why there is no result.
-    pub async fn done(&self, part: &PartId, work: &Work, mounted: Mounted<'_>) -> Result<PartEnd, NoEnd> {
-        let failed = |error: crate::orchestrator::OrchestratorError| NoEnd::Failed(advise(&error, error.hint()));
-        self.place.set_plan(part, work).await.map_err(failed)?;
-        let before = self.place.ended(part).await.map_err(failed)?;
-        let run = part.run.to_string();
-        let errand = self.errand(part, work, mounted, &run);
-        if let Some(end) = before.good() {
+    pub async fn done(&self, part: &PartId, work: Work, mounted: Mounted<'_>) -> Result<PartEnd, NoEnd> {
+        self.all_done(part, vec![work], mounted).await.map(|mut ends| ends.swap_remove(0))
+    }
+
+    /// Has the shares of a component done, unless they are already: parts that follow each other. Their ends, in order, as many as `works`.
+    ///
+    /// # Errors
+    /// Why one has no result.
+    pub async fn all_done(&self, first: &PartId, works: Vec<Work>, mounted: Mounted<'_>) -> Result<Vec<PartEnd>, NoEnd> {
+        let parts: Vec<PartId> = (first.number..).zip(&works).map(|(number, _)| PartId { number, ..first.clone() }).collect();
+        let run = first.run.to_string();
+        let errand = self.errand(first, &works, mounted, &run);
+        for (part, work) in parts.iter().zip(works) {
+            let wanted = work.share();
+            if self.place.set_plan(part, work).await.map_err(failed)?.share() != wanted {
+                return Err(NoEnd::Failed("this run has planned other shares of it; begin a new run".to_owned()));
+            }
+        }
+        let before = self.ends(&parts).await?;
+        if let Some(ends) = before.iter().map(|ended| ended.good().cloned()).collect() {
             // Whoever sent its worker may have died before it could remove it, and the Secret with it.
             self.clear(&errand).await;
-            return Ok(end.clone());
+            return Ok(ends);
         }
         let ended = self.workers.run(&errand, &self.ctx).await;
-        // Whatever the cluster says of it: the result is what counts.
-        let after = self.place.ended(part).await.map_err(failed)?;
-        let end = after.last.filter(|_| after.times > before.times);
+        // Whatever the cluster says of it: the results are what counts.
+        let after = self.ends(&parts).await?;
         self.clear(&errand).await;
-        match (end, ended) {
-            (Some(end), _) => Ok(end),
+        let ends =
+            before.iter().zip(&after).map(|(before, after)| before.good().or(after.last.as_ref().filter(|_| after.times > before.times)).cloned());
+        let ends: Vec<Option<PartEnd>> = ends.collect();
+        let lacking: Vec<String> = (1..).zip(&ends).filter(|(_, end)| end.is_none()).map(|(share, _): (u32, _)| share.to_string()).collect();
+        let which = if parts.len() == 1 { String::new() } else { format!("share {} of {}: ", lacking.join(", "), parts.len()) };
+        match (ends.into_iter().collect(), ended) {
+            (Some(ends), _) => Ok(ends),
             (None, Err(SourceError::Cancelled { .. })) => Err(NoEnd::Cancelled),
-            (None, Err(error)) => Err(NoEnd::Failed(advise(&error, error.hint()))),
-            (None, Ok(ended)) if matches!(ended, Ended::Badly { code: Some(6), .. }) => Err(NoEnd::Damaged(ended.explain())),
-            (None, Ok(ended)) => Err(NoEnd::Failed(ended.explain())),
+            (None, Err(error)) => Err(NoEnd::Failed(which + &advise(&error, error.hint()))),
+            (None, Ok(ended)) if matches!(ended, Ended::Badly { code: Some(6), .. }) => Err(NoEnd::Damaged(which + &ended.explain())),
+            (None, Ok(ended)) => Err(NoEnd::Failed(which + &ended.explain())),
         }
+    }
+
+    async fn ends(&self, parts: &[PartId]) -> Result<Vec<PartEnded>, NoEnd> {
+        try_join_all(parts.iter().map(|part| self.place.ended(part))).await.map_err(failed)
     }
 
     /// Removes a Job that nobody needs any more; the cluster does it too, later.
@@ -100,18 +127,30 @@ impl Sender {
         }
     }
 
-    fn errand<'a>(&'a self, part: &PartId, work: &Work, mounted: Mounted<'a>, run: &'a str) -> Errand<'a> {
+    fn errand<'a>(&'a self, part: &PartId, works: &[Work], mounted: Mounted<'a>, run: &'a str) -> Errand<'a> {
         let digest = sha256(format!("{run} {} {}", part.member, part.number).as_bytes()).to_string();
         let mut arguments = vec!["worker".to_owned()];
-        arguments.extend(match work {
-            Work::Capture { lineage, .. } => ["capture".to_owned(), "--lineage".to_owned(), lineage.to_string()].to_vec(),
-            Work::Restore { .. } => vec!["restore".to_owned()],
-            Work::Compare { .. } => vec!["compare".to_owned()],
+        arguments.extend(match works.first() {
+            Some(Work::Capture { lineage, .. }) => ["capture".to_owned(), "--lineage".to_owned(), lineage.to_string()].to_vec(),
+            Some(Work::Restore { .. }) => vec!["restore".to_owned()],
+            Some(Work::Compare { .. }) | None => vec!["compare".to_owned()],
         });
         let named = [("--run", run.to_owned()), ("--member", part.member.to_string()), ("--part", part.number.to_string())];
         arguments.extend(named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        if works.len() > 1 {
+            arguments.extend(["--share".to_owned(), INDEX.to_owned()]);
+        }
         arguments.push("--quiet".to_owned());
         let Mounted { namespace, claim, read_only } = mounted;
-        Errand { name: format!("hourglass-{}", &digest[..NAME_DIGITS]), run, namespace, claim, read_only, arguments, portable: &self.portable }
+        Errand {
+            name: format!("hourglass-{}", &digest[..NAME_DIGITS]),
+            run,
+            namespace,
+            claim,
+            read_only,
+            shares: works.len(),
+            arguments,
+            portable: &self.portable,
+        }
     }
 }

@@ -42,7 +42,7 @@ pub struct CaptureTools {
 /// When it is not planned, or cannot be read or stored. What of it cannot be read is in its end instead.
 pub async fn capture_part(part: &PartId, tools: CaptureTools, root: &Path, ctx: &Context) -> Result<(), OrchestratorError> {
     let CaptureTools { repository, store, record, keys, place } = tools;
-    let Some(Work::Capture { lineage, epoch, component, exclude, adopted }) = place.plan(part).await? else { return Err(unplanned(part)) };
+    let Some(Work::Capture { lineage, epoch, component, exclude, adopted, share }) = place.plan(part).await? else { return Err(unplanned(part)) };
     let ended = place.ended(part).await?;
     if ended.good().is_some() {
         return Ok(());
@@ -52,6 +52,11 @@ pub async fn capture_part(part: &PartId, tools: CaptureTools, root: &Path, ctx: 
     let earlier: Vec<Checkpoint> =
         reached.into_iter().filter_map(|reached| if let Reached::Stored(stored) = reached { Some(stored) } else { None }).collect();
     let options = FilesOptions { root: root.to_owned(), excludes: exclude, cross_mounts: false };
+    let share = match share {
+        Some(share) => Some(place.share(part, share, &options, ctx).await?),
+        None => None,
+    };
+    let source = FilesSource { options, share: share.clone() };
     let opened = Opened { components: vec![component], row_key: RowKey::generate(), at: ctx.clock.now() };
     let (send, requests) = mpsc::channel(AHEAD);
     let job = BackupJob {
@@ -75,13 +80,14 @@ pub async fn capture_part(part: &PartId, tools: CaptureTools, root: &Path, ctx: 
     let telling = tokio::spawn(tell_stored(place.clone(), part.clone(), told, requests));
     let step = BackupJob::step(&part.member);
     let captured = match job.destination(&epoch, ctx).await {
-        Ok(to) => capture(&part.member, Arc::new(FilesSource { options }), opened, BTreeMap::new(), to, step, ctx).await,
+        Ok(to) => capture(&part.member, Arc::new(source), opened, BTreeMap::new(), to, step, ctx).await,
         Err(error) => Err(error),
     };
     drop(job);
     // What kept it from telling is the cause.
     telling.await.map_err(|_| OrchestratorError::TornDown)??;
-    let captured = captured?.into_part(earlier).ok_or_else(|| unplanned(part))?;
+    let links = share.map(|share| share.links()).unwrap_or_default();
+    let captured = captured?.into_part(earlier, links).ok_or_else(|| unplanned(part))?;
     place.end(part, &ended, &PartEnd::Captured(Box::new(captured))).await
 }
 

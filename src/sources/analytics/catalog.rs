@@ -36,7 +36,8 @@ impl Object {
         !self.backing.is_empty()
     }
 
-    fn indices(&self) -> &[String] {
+    /// The indices that it is made of.
+    pub fn indices(&self) -> &[String] {
         if self.is_stream() { &self.backing } else { std::slice::from_ref(&self.name) }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! A point holds what is needed to bring a snapshot back and to know that it is whole: `catalog` (indices, data streams, how far they were written),
 //! `cluster` (templates, pipelines, settings), `snapshot` (one per point), `repository` (where it lies: only one cluster writes it). `restore` brings
-//! indices back, where `versions` allow it. `live` shows a repository to whoever copies it. `api` speaks HTTP.
+//! indices back, where `versions` allow it, and `proof` puts what was restored beside the snapshot. `live` shows a repository to whoever copies it. `api` speaks HTTP.
 
 mod api;
 mod catalog;
 mod cluster;
 mod live;
+mod proof;
 mod repository;
 mod restore;
 mod snapshot;
@@ -30,8 +31,8 @@ use self::{
     versions::Version,
 };
 use super::{
-    Capture, CaptureEnd, Component, Existing, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture, StreamEnd,
-    StreamSink, SystemTarget, Target, existing::ThingKind,
+    Capture, CaptureEnd, Component, Existing, Judged, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture,
+    StreamEnd, StreamSink, SystemTarget, Target, existing::ThingKind,
 };
 use crate::{
     config::AnalyticsConfig,
@@ -214,6 +215,12 @@ impl Source for AnalyticsSource {
     fn read_back(&self, component: &Component, _ctx: &Context) -> Result<Option<RowDigest>, SourceError> {
         let restore = self.restore()?;
         Object::of(component).map(|object| count(&restore.api, restore.name(&object))).transpose()
+    }
+
+    fn judge(&self, component: &Component, _ctx: &Context) -> Result<Option<Judged>, SourceError> {
+        let restore = self.restore()?;
+        let Some(object) = Object::of(component) else { return Ok(None) };
+        Ok(Some(restore.compare(&object)?.map_or(Judged::Unknown, Judged::Compared)))
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     api::Api,
     catalog::Object,
+    proof::Shards,
     repository,
     snapshot::{state, whole},
     versions::Version,
@@ -39,6 +40,7 @@ pub struct Restore {
     rename: BTreeMap<String, String>,
     /// Targets that may be replaced.
     replaced: BTreeSet<String>,
+    shards: Shards,
 }
 
 impl Restore {
@@ -72,12 +74,24 @@ impl Restore {
         }
         repository::for_reading(&api, config, server["cluster_uuid"] == cluster.as_str())?;
         whole(&state(&api, &config.repository, &snapshot)?, &snapshot)?;
-        Ok(Restore { api, config: config.clone(), snapshot, rename: target.rename.clone(), replaced })
+        Ok(Restore { api, config: config.clone(), snapshot, rename: target.rename.clone(), replaced, shards: Shards::default() })
     }
 
     /// What an object is called in the target.
     pub fn name<'a>(&'a self, object: &'a Object) -> &'a str {
         self.rename.get(&object.name).unwrap_or(&object.name)
+    }
+
+    /// What differs between an object and the snapshot; `None` when the cluster cannot tell any more.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn compare(&self, object: &Object) -> Result<Option<Vec<Problem>>, SourceError> {
+        match self.shards.compare(&self.api, &self.config.repository, &self.snapshot, object, self.name(object)) {
+            // An account that may restore need not be one that may look.
+            Err(error) if error.kind() == SourceErrorKind::Denied => Ok(None),
+            compared => compared,
+        }
     }
 
     /// Restores one index or data stream and waits until all its primary shards are there.
@@ -112,17 +126,18 @@ impl Restore {
 
     fn wait(&self, name: &str, ctx: &Context) -> Result<(), SourceError> {
         let (began, mut stuck) = (Instant::now(), 0);
+        let status = if self.config.replicas == 0 { "green" } else { "yellow" };
         loop {
-            let health = self.api.get(&["_cluster", "health", name], "wait_for_status=yellow&timeout=5s");
+            let health = self.api.get(&["_cluster", "health", name], &format!("level=indices&wait_for_status={status}&timeout=5s"));
             let health = match health {
                 Ok(health) => health,
                 // It says with an error status that the time is over.
                 Err(SourceError::Database { kind: SourceErrorKind::TimedOut | SourceErrorKind::Failed, .. }) => {
-                    self.api.get(&["_cluster", "health", name], "")?
+                    self.api.get(&["_cluster", "health", name], "level=indices")?
                 }
                 Err(error) => return Err(error),
             };
-            if matches!(health["status"].as_str(), Some("yellow" | "green")) {
+            if is_there(&health) {
                 return Ok(());
             }
             let moving = health["initializing_shards"].as_u64().unwrap_or(0) + health["relocating_shards"].as_u64().unwrap_or(0);
@@ -159,6 +174,12 @@ impl Restore {
     }
 }
 
+/// Whether all primary shards are there. The status does not say so: one that still comes back out of a snapshot counts as yellow.
+fn is_there(health: &Value) -> bool {
+    let whole = |index: &Value| index["number_of_shards"].is_u64() && index["active_primary_shards"] == index["number_of_shards"];
+    health["indices"].as_object().is_some_and(|indices| !indices.is_empty() && indices.values().all(whole))
+}
+
 fn exists(api: &Api, name: &str) -> Result<bool, SourceError> {
     let found: Option<Value> = api.find(&["_resolve", "index", name], "expand_wildcards=all")?;
     let some = |found: &Value, list: &str| found[list].as_array().is_some_and(|list| !list.is_empty());
@@ -171,4 +192,16 @@ fn usage(subject: String, why: String, hint: &'static str) -> SourceError {
 
 fn unfit(subject: String, why: String, kind: SourceErrorKind, hint: Option<&'static str>) -> SourceError {
     SourceError::Unfit { subject, why, kind, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_there_only_when_all_its_primary_shards_are_whatever_its_status() {
+        let health = |active: u64| json!({"status": "yellow", "indices": {"a": {"number_of_shards": 3, "active_primary_shards": active}}});
+        assert!(is_there(&health(3)) && !is_there(&health(2)));
+        assert!(!is_there(&json!({"status": "green", "indices": {}})) && !is_there(&json!({"status": "green"})));
+    }
 }

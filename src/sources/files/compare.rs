@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FilesOptions, Seen, Skipped, Stability, Tree, Walk, Walked, problems::Problems};
+use super::{FilesOptions, Seen, Stability, Tree, Walk, Walked, problems::Problems};
 use crate::{
     model::Problem,
     sources::{EntryKind, SourceError, TreeEntry, entry::display_path},
@@ -83,7 +83,7 @@ impl Comparer<'_> {
             match walk.next()? {
                 Seen::Entry(walked) => return Some(walked),
                 Seen::Problem(problem) => self.problems.add(problem),
-                Seen::Skipped { why: Skipped::Excluded | Skipped::Vanished, .. } => {}
+                Seen::Skipped { .. } => {}
             }
         }
     }

@@ -8,13 +8,15 @@ mod excludes;
 mod listing;
 mod problems;
 mod read;
+mod share;
 mod walk;
 mod write;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 pub use compare::{Comparison, Extras, compare};
 pub use read::{Content, Stability};
+pub use share::{FirstName, Share, ShareLinks, cut};
 pub use walk::{FilesOptions, Seen, Skipped, Tree, Walk, Walked};
 pub use write::{FileSlot, TreeWriter, Written};
 
@@ -29,10 +31,12 @@ use crate::model::Context;
 pub use crate::model::Overwrite;
 
 /// A directory as a source with one component.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FilesSource {
     /// What to read.
     pub options: FilesOptions,
+    /// The share of it, where other workers read the others.
+    pub share: Option<Arc<Share>>,
 }
 
 impl FilesSource {
@@ -62,7 +66,7 @@ impl Source for FilesSource {
     }
 
     fn capture(&self, _component: &Component, _ctx: &Context) -> Result<Capture, SourceError> {
-        Ok(Capture::Tree(Tree::open(&self.options)?))
+        Ok(Capture::Tree(Tree::open(&self.options)?.within(self.share.clone())))
     }
 
     fn sink(&self, _component: &Component, target: &Target, _ctx: &Context) -> Result<Sink, SourceError> {

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
+    sync::Arc,
 };
 
 use rustix::{
@@ -16,6 +17,7 @@ use super::{
     beneath::{Anchor, Missing, directory_at},
     excludes::Excludes,
     listing::Listing,
+    share::Share,
 };
 use crate::{
     model::Problem,
@@ -43,6 +45,7 @@ pub struct Tree {
     device: u64,
     excludes: Excludes,
     cross_mounts: bool,
+    share: Option<Arc<Share>>,
 }
 
 /// An entry that the walk has found.
@@ -61,6 +64,8 @@ pub enum Skipped {
     Excluded,
     /// It was deleted while the walk came to it.
     Vanished,
+    /// It is of an earlier share.
+    Elsewhere,
 }
 
 /// One finding of a walk.
@@ -89,7 +94,12 @@ impl Tree {
             std::io::ErrorKind::NotADirectory => SourceError::NotADirectory { path: shown() },
             _ => SourceError::Io { doing: "open the directory", path: shown(), source },
         })?;
-        Ok(Tree { anchor, device, excludes, cross_mounts: options.cross_mounts })
+        Ok(Tree { anchor, device, excludes, cross_mounts: options.cross_mounts, share: None })
+    }
+
+    /// The same, of which a walk shows a share alone.
+    pub fn within(self, share: Option<Arc<Share>>) -> Tree {
+        Tree { share, ..self }
     }
 
     /// Goes through the tree: the root first, then everything below it in order of the raw bytes of whole paths (`a`, `a-b`, `a/x`).
@@ -158,12 +168,27 @@ impl Iterator for Walk<'_> {
             }
             let start = self.path.len();
             self.path.extend_from_slice(name);
+            if self.share().is_some_and(|share| share.is_past(&self.path, descend)) {
+                self.stack.clear();
+                self.end();
+                continue;
+            }
             if descend { self.enter(start) } else { self.look(start) }
         }
     }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn share(&self) -> Option<&'a Share> {
+        self.tree.share.as_deref()
+    }
+
+    /// Takes note, once all that is to be shown was, of links between this share and others.
+    fn end(&mut self) {
+        let left = self.links.iter().map(|((_, inode), (first, _))| (&**first, *inode));
+        self.pending.extend(self.tree.share.as_ref().and_then(|share| share.end(left)).map(Seen::Problem));
+    }
+
     fn root(&mut self) {
         let root = self.tree.anchor.root();
         let opened = fstat(root).and_then(|stat| Ok((stat, self.xattrs.read(root, b"")?, directory_at(root, b".")?)));
@@ -171,7 +196,9 @@ impl Walk<'_> {
             Ok((stat, xattrs, directory)) => {
                 let mut entry = attributes::entry(Vec::new(), &stat);
                 entry.xattrs = xattrs;
-                self.pending.push_back(Seen::Entry(Box::new(Walked { entry, identity: attributes::identity(&stat) })));
+                if self.share().is_none_or(|share| !share.is_before(b"") && !share.is_past(b"", false)) {
+                    self.pending.push_back(Seen::Entry(Box::new(Walked { entry, identity: attributes::identity(&stat) })));
+                }
                 self.push(directory, (stat.st_dev, stat.st_ino));
             }
             Err(error) => self.problem("it cannot be read", error),
@@ -201,31 +228,37 @@ impl Walk<'_> {
     /// Shows the entry at `path`, whose name begins at `start`.
     fn look(&mut self, start: usize) {
         match self.examine(start) {
-            Ok(Some(walked)) => self.pending.push_back(Seen::Entry(Box::new(walked))),
-            Ok(None) => self.skipped(Skipped::Excluded),
+            Ok(Ok(walked)) => self.pending.push_back(Seen::Entry(Box::new(walked))),
+            Ok(Err(why)) => self.skipped(why),
             Err(Errno::NOENT) => self.skipped(Skipped::Vanished),
             Err(error) => self.problem("it cannot be read", error),
         }
     }
 
-    fn examine(&mut self, start: usize) -> Result<Option<Walked>, Errno> {
+    fn examine(&mut self, start: usize) -> Result<Result<Walked, Skipped>, Errno> {
         let name = &self.path[start..];
         let directory = self.stack.last().and_then(|frame| frame.directory.as_ref()).expect("the directory that is walked is open").as_fd();
         let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if self.tree.excludes.matches(&self.path, is_directory) {
-            return Ok(None);
+            return Ok(Err(Skipped::Excluded));
         }
         let mut entry = attributes::entry(self.path.clone(), &stat);
-        if let EntryKind::Symlink { target } = &mut entry.kind {
-            *target = readlinkat(directory, name, Vec::new())?.into_bytes();
+        let elsewhere = self.tree.share.as_ref().is_some_and(|share| share.is_before(&self.path));
+        if !elsewhere {
+            if let EntryKind::Symlink { target } = &mut entry.kind {
+                *target = readlinkat(directory, name, Vec::new())?.into_bytes();
+            }
+            entry.xattrs = self.xattrs.read(directory, name)?;
         }
-        entry.xattrs = self.xattrs.read(directory, name)?;
         let links = stat.st_nlink;
         if links > 1 && matches!(entry.kind, EntryKind::File { .. } | EntryKind::Symlink { .. }) {
             let key = (stat.st_dev, stat.st_ino);
             if let Some((first, left)) = self.links.get_mut(&key) {
                 entry.kind = EntryKind::HardLink { first: first.clone() };
+                if let Some(share) = self.tree.share.as_ref().filter(|_| !elsewhere) {
+                    share.link(first, key.1);
+                }
                 *left -= 1;
                 if *left == 0 {
                     self.links.remove(&key);
@@ -234,7 +267,10 @@ impl Walk<'_> {
                 self.links.insert(key, (self.path.clone(), u128::from(links) - 1));
             }
         }
-        Ok(Some(Walked { entry, identity: attributes::identity(&stat) }))
+        match elsewhere {
+            true => Ok(Err(Skipped::Elsewhere)),
+            false => Ok(Ok(Walked { entry, identity: attributes::identity(&stat) })),
+        }
     }
 
     /// Goes down into the directory at `path`, whose name begins at `start`.
@@ -257,7 +293,7 @@ impl Walk<'_> {
     /// Goes up, and opens the directory there again if it was closed to stay within the limit.
     fn leave(&mut self) {
         let Some(left) = self.stack.pop() else { return };
-        let Some(frame) = self.stack.last_mut() else { return };
+        let Some(frame) = self.stack.last_mut() else { return self.end() };
         if frame.directory.is_some() {
             return;
         }

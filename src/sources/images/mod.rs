@@ -1,12 +1,14 @@
 //! Container images and charts in registries. Format: docs/format/source-images.md.
 //!
 //! `catalog` finds out what images are made of, by `manifest`s. An archive keeps that as the parts of an OCI layout; a mirror copies it to another
-//! registry and keeps what is there. `target` is where a restore or a mirror writes, `blob` moves bytes, `registry` speaks to registries.
+//! registry and keeps what is there. `target` is where a restore or a mirror writes, `blob` moves bytes, `registry` speaks to registries, `login` says with which account, and `ecr` is what Amazon's want besides.
 
 mod blob;
 mod catalog;
+mod ecr;
 mod error;
 mod held;
+mod login;
 mod manifest;
 mod registry;
 mod target;
@@ -38,6 +40,7 @@ use crate::{
 };
 
 pub use held::at_registry;
+pub(super) use login::login;
 
 /// Largest manifest that is written.
 const MANIFEST_MAX: usize = 8 << 20;

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt, fs,
-    path::Path,
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -18,15 +17,16 @@ use oci_client::{
 };
 use reqwest::header::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
-use zeroize::Zeroizing;
 
 use super::{
+    ecr::Ecr,
     error::{failed, refused},
+    login::{Login, login, read},
     manifest::{ACCEPTED, Manifest},
 };
 use crate::{
     config::{ImagesConfig, RegistryConfig},
-    model::Context,
+    model::{Context, Timestamp},
     sources::{SourceError, SourceErrorKind, command},
 };
 
@@ -42,10 +42,19 @@ const PARTS_AHEAD: usize = 4;
 /// The registries of a source. Its methods block: they are for threads that may.
 pub struct Registries {
     config: ImagesConfig,
-    clients: Mutex<HashMap<String, Client>>,
+    clients: Mutex<HashMap<String, Door>>,
     /// Repositories that are known to be there.
     prepared: Mutex<HashSet<String>>,
+    /// The APIs that make them: each has to find its credentials once.
+    apis: Mutex<HashMap<String, Ecr>>,
     handle: Handle,
+}
+
+/// A client that has logged in.
+struct Door {
+    client: Client,
+    /// When it has to log in anew, if its password ends.
+    renew: Option<Timestamp>,
 }
 
 impl fmt::Debug for Registries {
@@ -62,7 +71,8 @@ pub type Uploading = tokio::task::JoinHandle<Result<String, OciDistributionError
 impl Registries {
     /// Registries as a configuration knows them. Nothing is asked yet.
     pub fn new(config: &ImagesConfig) -> Registries {
-        Registries { config: config.clone(), clients: Mutex::default(), prepared: Mutex::default(), handle: Handle::current() }
+        let (clients, prepared, apis) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Registries { config: config.clone(), clients, prepared, apis, handle: Handle::current() }
     }
 
     /// What an image's name stands for, by its digest if it has one, else by its tag.
@@ -91,15 +101,21 @@ impl Registries {
     /// Has a repository made, where the registry wants that before anything is put into it; once for each.
     ///
     /// # Errors
-    /// When the command fails or takes too long.
+    /// When Amazon's API refuses; when the command fails or takes too long.
     pub fn prepare(&self, repository: &Reference, ctx: &Context) -> Result<(), SourceError> {
-        let create = self.config.registries.get(repository.registry()).map_or(&[][..], |known| &known.create);
+        let Some(known) = self.config.registries.get(repository.registry()) else { return Ok(()) };
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if create.is_empty() || prepared.contains(&name(repository)) {
+        if prepared.contains(&name(repository)) {
             return Ok(());
         }
-        let argv: Vec<String> = create.iter().map(|word| word.replace("{repository}", repository.repository())).collect();
-        command::run(&argv, self.config.timeout, ctx)?;
+        if let Some(ecr) = &known.ecr {
+            let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+            let api = apis.entry(repository.registry().to_owned()).or_insert_with(|| self.handle.block_on(Ecr::open(ecr)));
+            self.handle.block_on(api.create(repository.repository()))?;
+        } else if !known.create.is_empty() {
+            let argv: Vec<String> = known.create.iter().map(|word| word.replace("{repository}", repository.repository())).collect();
+            command::run(&argv, self.config.timeout, ctx)?;
+        }
         prepared.insert(name(repository));
         Ok(())
     }
@@ -196,18 +212,23 @@ impl Registries {
 
     fn client(&self, host: &str) -> Result<Client, SourceError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(host) {
-            return Ok(client.clone());
+        if let Some(door) = clients.get(host).filter(|door| door.renew.is_none_or(|renew| Timestamp::now() < renew)) {
+            return Ok(door.client.clone());
         }
         let known = self.config.registries.get(host).cloned().unwrap_or_default();
         let client = Client::try_from(settings(host, &known)?).map_err(|error| failed(format!("talk to {host}"), error))?;
-        if let Some((user, file)) = &known.login {
-            let password = Zeroizing::new(read(file)?);
-            let auth = RegistryAuth::Basic(user.clone(), password.trim_end_matches(['\r', '\n']).to_owned());
+        let login = self.handle.block_on(login(&known))?;
+        if let Some(Login { user, password, .. }) = &login {
+            let auth = RegistryAuth::Basic(user.clone(), password.expose().to_owned());
             let any = Reference::with_tag(host.to_owned(), "any".to_owned(), "any".to_owned());
             self.handle.block_on(client.store_auth_if_needed(any.resolve_registry(), &auth));
         }
-        clients.insert(host.to_owned(), client.clone());
+        // Half of its life is left then to whatever has begun.
+        let renew = login.and_then(|login| login.until).map(|until| {
+            let now = Timestamp::now();
+            now + until.duration_since(now) / 2
+        });
+        clients.insert(host.to_owned(), Door { client: client.clone(), renew });
         Ok(client)
     }
 }
@@ -236,8 +257,4 @@ fn found<T>(result: Result<T, SourceError>) -> Result<Option<T>, SourceError> {
 /// Registry and repository of an image.
 pub fn name(image: &Reference) -> String {
     format!("{}/{}", image.registry(), image.repository())
-}
-
-fn read(file: &Path) -> Result<String, SourceError> {
-    fs::read_to_string(file).map_err(|source| SourceError::Io { doing: "read", path: file.display().to_string(), source })
 }

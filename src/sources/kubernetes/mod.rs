@@ -2,7 +2,7 @@
 //!
 //! Out: `discovery` finds the kinds, `rights` asks whether we may, `listing` reads a kind page by page (`ahead`: one before it is needed), `object`
 //! says what is stored of an object, and `inventory` what is no object. Back: `tiers` is the order, `plan` decides what becomes of an object
-//! (`select`, `strip`, `convert`, `transform`, `residue`), `apply` takes the lines and `write` writes an object, `restore` holds the gates between
+//! (`select`, `strip`, `convert`, `transform`, `pull_secret`, `residue`), `apply` takes the lines and `write` writes an object, `restore` holds the gates between
 //! tiers (`ready`), `readback` reads all of it again and `compare` says what differs. `api` speaks HTTP.
 
 mod ahead;
@@ -17,6 +17,7 @@ mod inventory;
 mod listing;
 mod object;
 mod plan;
+mod pull_secret;
 mod readback;
 mod ready;
 mod residue;

@@ -8,11 +8,13 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     convert::convert,
     discovery::{Resource, list},
     object::Line,
+    pull_secret,
     residue::{Hit, Learned, Residue},
     select::{Selection, fits_path, means},
     strip::strip,
@@ -48,6 +50,8 @@ pub struct Apply {
     pub owners: Vec<Value>,
     /// Whether it is suspended or scaled for now.
     pub is_quiet: bool,
+    /// Whether it is a login that was made anew.
+    pub is_minted: bool,
 }
 
 /// Decides.
@@ -61,6 +65,8 @@ pub struct Planner {
     pub activity: Activity,
     /// Texts of the old site.
     pub residue: Residue,
+    /// Logins for registries that Secrets become, by the source of images that names the registry; none before a restore has begun.
+    pub logins: BTreeMap<String, Zeroizing<String>>,
     /// All else.
     pub config: KubernetesRestore,
 }
@@ -73,6 +79,7 @@ impl Planner {
             namespaces: target.rename.clone(),
             activity: target.activity.clone(),
             residue: Residue::new(&config.restore, learned),
+            logins: BTreeMap::new(),
             config: config.restore.clone(),
         }
     }
@@ -100,11 +107,11 @@ impl Planner {
         if has_ended(&object) {
             return Fate::Skip(Some(problem("had ended, and was not applied: it would run again")));
         }
-        if component == "secrets"
-            && let Some(fate) = self.secret(&path, &mut object, &problem)
-        {
-            return fate;
-        }
+        let is_minted = match (component == "secrets").then(|| self.secret(&path, &mut object, &problem)) {
+            Some(Err(fate)) => return *fate,
+            Some(Ok(is_minted)) => is_minted,
+            None => false,
+        };
         let Some(target) = target else { return Fate::Lose(problem("the target has no such kind")) };
         let (object, owners) = strip(object);
         let mut object = match convert(object, of, target) {
@@ -120,7 +127,7 @@ impl Planner {
             return Fate::Refuse(problem(&format!("{field} still has {text:?} of the old site{of}")));
         }
         let is_quiet = self.quieten(&component, &path, &mut object);
-        Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners, is_quiet }))
+        Fate::Apply(Box::new(Apply { path: transform.path(&path, component == "namespaces"), object, owners, is_quiet, is_minted }))
     }
 
     /// Suspends or scales an object where that is asked for; whether that changed it.
@@ -139,24 +146,29 @@ impl Planner {
 }
 
 impl Planner {
-    /// What becomes of a Secret that is not applied; one that is may get new values.
-    fn secret(&self, path: &str, object: &mut Value, problem: &impl Fn(&str) -> Problem) -> Option<Fate> {
-        let rule = self.config.secrets.iter().find(|rule| fits_path(&rule.secrets, path));
-        let Some(rule) = rule else {
-            return Some(Fate::Refuse(problem("has no class; say in restore.secrets of the target what becomes of it")));
+    /// Gives a Secret the values that it has here; whether it was made anew. As an error, what becomes of one that is not applied.
+    fn secret(&self, path: &str, object: &mut Value, problem: &impl Fn(&str) -> Problem) -> Result<bool, Box<Fate>> {
+        let Some(rule) = self.config.secrets.iter().find(|rule| fits_path(&rule.secrets, path)) else {
+            return Err(Box::new(Fate::Refuse(problem("has no class; say in restore.secrets of the target what becomes of it"))));
         };
-        match rule.class {
-            SecretClass::Drop => return Some(Fate::Skip(Some(problem("was dropped")))),
-            SecretClass::Mint => return Some(Fate::Skip(Some(problem("has to be made anew")))),
-            SecretClass::Carry | SecretClass::Set => {}
-        }
-        for (key, file) in &rule.files {
-            match fs::read(file) {
-                Ok(bytes) => object["data"][key] = BASE64_STANDARD.encode(bytes).into(),
-                Err(error) => return Some(Fate::Refuse(problem(&format!("needs {}: {error}", file.display())))),
+        match (rule.class, &rule.registry_of) {
+            (SecretClass::Drop, _) => Err(Box::new(Fate::Skip(Some(problem("was dropped"))))),
+            (SecretClass::Mint, None) => Err(Box::new(Fate::Skip(Some(problem("has to be made anew"))))),
+            (SecretClass::Mint, Some(source)) => {
+                let login = self.logins.get(source).map(|login| login.as_str());
+                let minted = pull_secret::mint(object, login).map(|()| true);
+                minted.map_err(|why| Box::new(Fate::Refuse(problem(why))))
+            }
+            (SecretClass::Carry | SecretClass::Set, _) => {
+                for (key, file) in &rule.files {
+                    match fs::read(file) {
+                        Ok(bytes) => object["data"][key] = BASE64_STANDARD.encode(bytes).into(),
+                        Err(error) => return Err(Box::new(Fate::Refuse(problem(&format!("needs {}: {error}", file.display()))))),
+                    }
+                }
+                Ok(false)
             }
         }
-        None
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     locked,
     object::{path_of, remove_at},
     plan::{Apply, Fate},
+    pull_secret,
     restore::{AT_ONCE, Restore, place},
     strip::strip,
 };
@@ -156,12 +157,15 @@ impl Live<'_> {
             }
             // What the new cluster has given it is no difference.
             Some(live) => {
-                let mut expected = apply.object;
+                let (mut expected, mut live) = (apply.object, strip(live).0);
+                if apply.is_minted {
+                    [&mut expected, &mut live].into_iter().for_each(pull_secret::without_password);
+                }
                 // Autoscalers may have been at work since it was activated.
                 if restore.planner.activity == Activity::Activate {
                     remove_at(&mut expected, "/spec", &["replicas"]);
                 }
-                let differs = differences(&expected, &strip(live).0).join("; ");
+                let differs = differences(&expected, &live).join("; ");
                 restore.count(if differs.is_empty() { "applied and found equal" } else { "applied and found different" });
                 Some(differs).filter(|what| !what.is_empty())
             }

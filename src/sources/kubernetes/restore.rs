@@ -20,6 +20,7 @@ use super::{
     locked,
     object::{CLUSTER, path_of},
     plan::Planner,
+    pull_secret,
     ready::{is_awaited, waits_for},
     residue::{Learned, NOTHING},
     rights::{Right, check},
@@ -146,7 +147,12 @@ impl Restore {
         }
         // In the cluster that it came from nothing of it is residue.
         let is_home = !learned.texts.is_empty() && api.block(identity(&api))?["uid"] == learned.cluster["uid"];
-        let planner = Planner::new(config, target, if is_home { &NOTHING } else { learned });
+        let mut planner = Planner::new(config, target, if is_home { &NOTHING } else { learned });
+        let mut notes = Vec::new();
+        if loading.components.iter().any(|component| component.name == "secrets") {
+            let minted = api.block(pull_secret::logins(&config.restore.registries_of))?;
+            (planner.logins, notes) = minted;
+        }
         let restore = Restore {
             api,
             planner,
@@ -154,7 +160,7 @@ impl Restore {
             mark: loading.run.clone(),
             held: Arc::new(Semaphore::new(HELD)),
             lost: Mutex::default(),
-            notes: Mutex::default(),
+            notes: Mutex::new(notes),
             tally: Mutex::default(),
             discovered: tokio::sync::Mutex::new(Arc::new(discovered)),
             gate: tokio::sync::Mutex::default(),

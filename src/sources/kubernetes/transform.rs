@@ -155,27 +155,12 @@ impl Transform<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
 
     fn transformed(change: impl FnOnce(&mut KubernetesRestore), mut object: Value) -> Value {
-        let mut config = KubernetesRestore {
-            existing: None,
-            storage_classes: BTreeMap::new(),
-            registries: BTreeMap::new(),
-            hosts: BTreeMap::new(),
-            node_labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            secrets: Vec::new(),
-            residue: Vec::new(),
-            residue_allowed: Vec::new(),
-            ready_within: Duration::ZERO,
-            dry_run: false,
-        };
+        let mut config = KubernetesRestore::default();
         change(&mut config);
         let namespaces = BTreeMap::from([("old".to_owned(), "new".to_owned())]);
         Transform { namespaces: &namespaces, config: &config }.apply("deployments.apps", "old/n", &mut object);

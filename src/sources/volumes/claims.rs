@@ -17,6 +17,8 @@ pub struct Claim {
     pub is_bound: bool,
     /// Whether one pod alone may use it.
     pub is_exclusive: bool,
+    /// Whether pods of several nodes may use it.
+    pub is_everywhere: bool,
     /// What a person who restores wants to know.
     pub about: BTreeMap<String, String>,
 }
@@ -37,6 +39,7 @@ impl Claim {
             name: text(&object["metadata"]["name"]),
             is_bound: object["status"]["phase"] == "Bound",
             is_exclusive: modes.iter().any(|mode| mode == "ReadWriteOncePod"),
+            is_everywhere: modes.iter().any(|mode| matches!(&**mode, "ReadWriteMany" | "ReadOnlyMany")),
             about: about.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value)).collect(),
         }
     }

@@ -14,7 +14,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use self::workers::{Ended, Errand, Workers, unfit};
+pub use self::{
+    job::INDEX,
+    workers::{Ended, Errand, Workers, unfit},
+};
 pub use super::kubernetes::fits_path;
 use super::{Capture, CaptureEnd, Component, Existing, Opening, Shape, Sink, Source, SourceError, Target, existing::ThingKind};
 use crate::{

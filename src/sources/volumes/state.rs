@@ -40,7 +40,8 @@ pub fn state(job: &Value, pods: &[Value]) -> State {
         return State::Done;
     }
     if let Some(failed) = condition("Failed") {
-        let last = pods.iter().filter_map(terminated).max_by_key(|terminated| text(&terminated["finishedAt"]));
+        let badly = |terminated: &&Value| terminated["exitCode"] != 0;
+        let last = pods.iter().filter_map(terminated).filter(badly).max_by_key(|terminated| text(&terminated["finishedAt"]));
         let code = last.and_then(|terminated| terminated["exitCode"].as_i64());
         let (reason, message) = (text(&failed["reason"]), text(&failed["message"]));
         let why = match (last.map(said), &*reason) {
@@ -50,7 +51,12 @@ pub fn state(job: &Value, pods: &[Value]) -> State {
         };
         return State::Failed { code, why };
     }
-    let newest = pods.iter().filter(|pod| text(&pod["status"]["phase"]) == "Pending").max_by_key(|pod| text(&pod["metadata"]["creationTimestamp"]));
+    let in_phase = |phase: &'static str| move |pod: &&Value| pod["status"]["phase"] == phase;
+    if pods.iter().any(|pod| in_phase("Running")(&pod)) {
+        // One of several: the others get their turn.
+        return State::Underway;
+    }
+    let newest = pods.iter().filter(in_phase("Pending")).max_by_key(|pod| text(&pod["metadata"]["creationTimestamp"]));
     match newest {
         Some(pod) => waiting(pod),
         None if pods.is_empty() => State::Waiting { why: "the cluster has made no pod for it".to_owned(), is_hopeless: false },

@@ -64,6 +64,8 @@ pub struct Errand<'a> {
     pub claim: &'a str,
     /// Whether it only reads.
     pub read_only: bool,
+    /// Pods that do a share each; 1 for one that does all.
+    pub shares: usize,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// Its configuration.

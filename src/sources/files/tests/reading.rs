@@ -190,3 +190,60 @@ fn a_mounted_file_system_is_read_only_when_asked_for() {
     assert!(walk(false).iter().any(names_pts) && !walk(false).iter().any(inside_pts));
     assert!(walk(true).iter().any(inside_pts) && !walk(true).iter().any(names_pts));
 }
+
+#[test]
+fn the_shares_of_a_tree_are_the_tree_and_know_its_hard_links() {
+    let root = tempfile::tempdir().unwrap();
+    for n in 0..300_u32 {
+        let folder = root.path().join(format!("d{}/e{}", n % 7, n % 3));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{n}")), vec![b'x'; 20_000 * (n as usize % 5)]).unwrap();
+    }
+    // Names that sort between a directory and what it holds, and files with a name in each of several shares.
+    fs::write(root.path().join("d3-not"), "").unwrap();
+    for (first, later) in [("d0/e0/0", "d6/link"), ("d0/e0/0", "d3/link"), ("d2/e0/9", "d2/e0/again"), ("d1/e1/1", "z")] {
+        fs::hard_link(root.path().join(first), root.path().join(later)).unwrap();
+    }
+    let whole = entries(&tree(root.path()));
+    for of in [1, 2, 5, 64] {
+        let cut = cut(&tree(root.path()), of, &Context::default()).unwrap();
+        assert_eq!(cut.len() + 1, of as usize);
+        let (mut together, mut lent) = (Vec::new(), Vec::new());
+        for number in 0..of as usize {
+            let share = Arc::new(Share::new(&cut, number));
+            let (found, problems) = entries(&tree(root.path()).within(Some(Arc::clone(&share))));
+            assert!(problems.is_empty() && (of == 64 || found.len() > 20), "{problems:?}, {} in share {number} of {of}", found.len());
+            together.extend(found);
+            let links = share.links();
+            assert!(links.borrows.iter().all(|first| lent.contains(first)), "{links:?}");
+            assert!(of != 5 || number != 4 || links.borrows.len() == 2, "{links:?}");
+            lent.extend(links.lends);
+        }
+        assert!((together, Vec::new()) == whole, "{of} shares");
+    }
+    // What came after the cut is of one share, and a share without a path has nothing.
+    let few = vec![b"d3".to_vec()];
+    let all: Vec<_> = (0..4).map(|number| entries(&tree(root.path()).within(Some(Arc::new(Share::new(&few, number))))).0.len()).collect();
+    assert!(all[0] > 20 && all[1] > 20 && all[2..] == [0, 0] && all.iter().sum::<usize>() == whole.0.len(), "{all:?}");
+}
+
+#[test]
+fn what_a_share_could_not_see_whole_is_told_by_it_even_if_it_began_before() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("d")).unwrap();
+    fs::write(root.path().join("d/x"), "").unwrap();
+    fs::write(root.path().join("d-x"), "").unwrap();
+    // The directory is of the first share, what it holds of the second.
+    let cut = [b"d-x".to_vec()];
+    let share = |number| tree(root.path()).within(Some(Arc::new(Share::new(&cut, number))));
+    let (second, mut walk) = (share(1), Vec::new());
+    for seen in second.walk() {
+        if walk.is_empty() {
+            fs::remove_dir_all(root.path().join("d")).unwrap();
+            fs::write(root.path().join("d"), "").unwrap();
+        }
+        walk.push(seen);
+    }
+    assert!(walk.iter().any(|seen| matches!(seen, Seen::Problem(problem) if problem.subject == "d")), "{walk:?}");
+    assert_eq!(paths(&entries(&share(0)).0), [".", "d"].map(str::to_owned));
+}
