@@ -65,7 +65,7 @@ def make(tables, rows):
 
 def side_by_side(statements):
     """Several clients, each with a share of the statements."""
-    one = lambda share: sql(SOURCE, f"set sql_log_bin = 0; use {DATABASE};" + ";".join(statements[share::CLIENTS]))
+    one = lambda share: sql(SOURCE, f"set sql_log_bin = 0, tx_isolation = 'READ-COMMITTED'; use {DATABASE};" + ";".join(statements[share::CLIENTS]))
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(one, range(CLIENTS)))
 

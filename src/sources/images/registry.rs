@@ -45,6 +45,8 @@ pub struct Registries {
     clients: Mutex<HashMap<String, Door>>,
     /// Repositories that are known to be there.
     prepared: Mutex<HashSet<String>>,
+    /// The APIs that make them: each has to find its credentials once.
+    apis: Mutex<HashMap<String, Ecr>>,
     handle: Handle,
 }
 
@@ -69,7 +71,8 @@ pub type Uploading = tokio::task::JoinHandle<Result<String, OciDistributionError
 impl Registries {
     /// Registries as a configuration knows them. Nothing is asked yet.
     pub fn new(config: &ImagesConfig) -> Registries {
-        Registries { config: config.clone(), clients: Mutex::default(), prepared: Mutex::default(), handle: Handle::current() }
+        let (clients, prepared, apis) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Registries { config: config.clone(), clients, prepared, apis, handle: Handle::current() }
     }
 
     /// What an image's name stands for, by its digest if it has one, else by its tag.
@@ -106,7 +109,9 @@ impl Registries {
             return Ok(());
         }
         if let Some(ecr) = &known.ecr {
-            self.handle.block_on(async { Ecr::open(ecr).await.create(repository.repository()).await })?;
+            let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+            let api = apis.entry(repository.registry().to_owned()).or_insert_with(|| self.handle.block_on(Ecr::open(ecr)));
+            self.handle.block_on(api.create(repository.repository()))?;
         } else if !known.create.is_empty() {
             let argv: Vec<String> = known.create.iter().map(|word| word.replace("{repository}", repository.repository())).collect();
             command::run(&argv, self.config.timeout, ctx)?;
