@@ -84,3 +84,8 @@ pub fn body(mail: &Value) -> String {
         false => body.to_owned(),
     }
 }
+
+/// What a mail says is its id.
+pub fn message_id(mail: &Value) -> String {
+    mail["message"].as_str().unwrap().lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap().to_owned()
+}

@@ -175,14 +175,17 @@ async fn keep(shared: Shared, policy: PolicyName) {
     }
 }
 
-/// Reads the configuration again whenever its file has other bytes. One that is wrong is told once, and the old one stays in force.
+/// Reads the configuration again whenever its file has other bytes, and the same twice: somebody may be writing it. One that is wrong is
+/// told once, and the old one stays in force.
 async fn follow(tell: watch::Sender<Arc<Config>>, state_dir: PathBuf, log: Log) {
     let path = tell.borrow().path.clone();
     let mut seen = tokio::fs::read(&path).await.ok();
+    let mut last = seen.clone();
     loop {
         tokio::time::sleep(CONFIG_EVERY).await;
         let now = tokio::fs::read(&path).await.ok();
-        if now == seen {
+        if now == seen || now != last {
+            last = now;
             continue;
         }
         seen = now;
