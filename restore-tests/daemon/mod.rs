@@ -14,4 +14,6 @@ mod reports;
 mod sinks;
 mod steady;
 mod tasks;
+mod told;
+mod watched;
 mod world;

@@ -1,14 +1,10 @@
 //! Runs that no daemon makes, as a real Pushgateway knows them.
 
-use std::{
-    fs,
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use super::{
-    alerts::{Server, free_port},
     outside::get,
+    watched::{free_port, pushgateway},
     world::Kept,
 };
 
@@ -19,12 +15,7 @@ fn a_backup_tells_a_pushgateway_what_became_of_it_and_one_that_does_not_answer_i
     kept.site.configure(&format!("pushgateway: {{ url: \"http://{address}\" }}\n"));
     let said = kept.site.run(&["backup", "p"], 0);
     assert!(said.contains("is complete") && said.contains("the Pushgateway was not told"), "{said}");
-    let _gateway = Server::start(&kept, "prometheus-pushgateway", &[format!("--web.listen-address={address}")]);
-    let began = Instant::now();
-    while TcpStream::connect(&address).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(60), "it does not listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let _gateway = pushgateway(&kept, &address);
     let known = |line: &str| get(&address, "/metrics", None).lines().find_map(|known| known.strip_prefix(line).map(str::to_owned));
     let group = "{instance=\"\",job=\"hourglass_backup\",policy=\"p\",site=\"we\"} ";
     let of = |name: &str| known(&format!("hourglass_{name}{group}"));
