@@ -1,5 +1,7 @@
 //! Recovery points of several databases: captured together, restored together, and true to what holds across them.
 
+mod steady;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,17 +1,22 @@
-//! kill -9 of the leader, of both daemons, of the source, and stores that go away: whatever happens, the ledger tells the truth and the work goes on.
+//! kill -9 of the leader, of both daemons, of the source and of the store: whatever happens, the ledger tells the truth and the work goes on.
 //!
 //! `HOURGLASS_KILL_SECONDS` makes the rounds go on for longer.
 
 use std::{
     fs,
-    process::Command,
+    net::TcpStream,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use hourglass::daemon::ledger::event::Happened;
+use hourglass::{config::StoreConfig, daemon::ledger::event::Happened};
+use tempfile::TempDir;
 
-use super::world::{Daemon, Kept};
-use crate::stores::places::{S3, bucket};
+use super::{
+    watched::free_port,
+    world::{Daemon, Kept},
+};
+use crate::lab::require;
 
 struct Dice(u64);
 
@@ -47,8 +52,81 @@ async fn leader(kept: &Kept, of: [u32; 2]) {
     kept.until("a leader", |history, _| history.iter().rev().find_map(|entry| leads(&entry.event)).is_some_and(|pid| of.contains(&pid))).await;
 }
 
+/// What holds the repository and the control store, and goes away.
+enum Store {
+    /// As a disk that is mounted again.
+    Directory,
+    /// As a server that is killed and started again.
+    Server(Server),
+}
+
+impl Store {
+    async fn is_away_for(&mut self, kept: &Kept, time: Duration) {
+        match self {
+            Store::Directory => {
+                let (here, away) = (kept.site.path("control"), kept.site.path("control-away"));
+                fs::rename(&here, &away).unwrap();
+                tokio::time::sleep(time).await;
+                fs::rename(&away, &here).unwrap();
+            }
+            Store::Server(server) => {
+                server.kill();
+                tokio::time::sleep(time).await;
+                server.child = Server::begin(&server.folder, &server.address);
+            }
+        }
+    }
+}
+
+/// An S3 server of one test alone. Dropped, it is killed.
+struct Server {
+    child: Child,
+    address: String,
+    folder: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Server {
+    /// One with this bucket, which is a folder there.
+    fn with(bucket: &str) -> Server {
+        let folder = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
+        fs::create_dir(folder.path().join(bucket)).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        Server { child: Server::begin(&folder, &address), address, folder }
+    }
+
+    fn begin(folder: &TempDir, address: &str) -> Child {
+        let mut command = Command::new(require("HOURGLASS_LAB_VERSITYGW_PROGRAM"));
+        command.args(["--port", address, "--region", "us-east-1", "--quiet", "posix"]).arg(folder.path());
+        command.env("ROOT_ACCESS_KEY", require("HOURGLASS_LAB_S3_KEY")).env("ROOT_SECRET_KEY", require("HOURGLASS_LAB_S3_SECRET"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the server does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child
+    }
+
+    /// Ends it at once, if it has not ended.
+    fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    fn config(&self, bucket: &str) -> StoreConfig {
+        let endpoint = Some(format!("http://{}", self.address).parse().unwrap());
+        StoreConfig { endpoint, path_style: true, ..StoreConfig::at(format!("s3://{bucket}").parse().unwrap()) }
+    }
+}
+
 /// Rounds of deaths, for a while. Both daemons are started again whenever they are gone.
-async fn rounds(kept: Kept, seed: u64, directory: bool) {
+async fn rounds(kept: Kept, seed: u64, mut store: Store) {
     let seconds = std::env::var("HOURGLASS_KILL_SECONDS").map_or(45, |text| text.parse().unwrap());
     let (mut dice, began, mut count) = (Dice(seed), Instant::now(), [0; 5]);
     let (mut a, mut b): (Option<Daemon>, Option<Daemon>) = (None, None);
@@ -76,14 +154,7 @@ async fn rounds(kept: Kept, seed: u64, directory: bool) {
                     drop(Command::new("kill").args(["-9", &pid.to_string()]).output().unwrap());
                 }
             }
-            _ if directory => {
-                // The store is away for a while, as a disk that is mounted again.
-                let (here, away) = (kept.site.path("control"), kept.site.path("control-away"));
-                fs::rename(&here, &away).unwrap();
-                tokio::time::sleep(Duration::from_millis(dice.below(1500))).await;
-                fs::rename(&away, &here).unwrap();
-            }
-            _ => continue,
+            _ => store.is_away_for(&kept, Duration::from_millis(dice.below(1500))).await,
         }
         count[what] += 1;
     }
@@ -110,10 +181,11 @@ async fn rounds(kept: Kept, seed: u64, directory: bool) {
 
 #[tokio::test]
 async fn rounds_of_deaths_with_a_directory_leave_a_ledger_that_is_true() {
-    rounds(Kept::new("* * * * *", "    retries: 20\n"), 0x5eed_0001, true).await;
+    rounds(Kept::new("* * * * *", "    retries: 20\n"), 0x5eed_0001, Store::Directory).await;
 }
 
 #[tokio::test]
 async fn rounds_of_deaths_with_s3_leave_a_ledger_that_is_true() {
-    rounds(Kept::on(&bucket(S3::SeaweedFs, None).await, "* * * * *", "    retries: 20\n"), 0x5eed_0002, false).await;
+    let server = Server::with("deaths");
+    rounds(Kept::on(&server.config("deaths"), "* * * * *", "    retries: 20\n"), 0x5eed_0002, Store::Server(server)).await;
 }

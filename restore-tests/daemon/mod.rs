@@ -12,7 +12,7 @@ mod page;
 mod pushes;
 mod reports;
 mod sinks;
-mod steady;
+pub mod steady;
 mod tasks;
 mod told;
 mod watched;

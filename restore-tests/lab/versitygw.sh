@@ -9,10 +9,10 @@ versitygw_start() {
     local port
     port=$(free_ports 1)
     mkdir "$lab/versitygw" "$lab/versitygw/data" "$lab/versitygw/versions"
-    export HOURGLASS_LAB_S3_VERSITYGW="http://127.0.0.1:$port"
+    export HOURGLASS_LAB_S3_VERSITYGW="http://127.0.0.1:$port" HOURGLASS_LAB_VERSITYGW_PROGRAM="$(tool versitygw)/versitygw"
     # Object lock needs versions.
     service versitygw TERM env ROOT_ACCESS_KEY="$HOURGLASS_LAB_S3_KEY" ROOT_SECRET_KEY="$HOURGLASS_LAB_S3_SECRET" \
-        "$(tool versitygw)/versitygw" --port "127.0.0.1:$port" --region us-east-1 --quiet --health /health \
+        "$HOURGLASS_LAB_VERSITYGW_PROGRAM" --port "127.0.0.1:$port" --region us-east-1 --quiet --health /health \
         posix --versioning-dir "$lab/versitygw/versions" "$lab/versitygw/data"
 }
 

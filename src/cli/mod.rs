@@ -52,6 +52,9 @@ pub use output::Report;
 
 /// How long work that was told to stop may take to end the commands that it began.
 const LAST: Duration = Duration::from_secs(5);
+/// How long a thread that may block is kept without work. The runtime wakes them in turn, so with its 10 seconds a daemon that asks a directory
+/// now and then keeps as many as it ever needed at once, and their stacks.
+const IDLE: Duration = Duration::from_secs(1);
 const AFTER: &str = "\
 Exit status: 0 succeeded, 1 failed, 2 wrong use or configuration, 3 incomplete, 4 cancelled, 5 stuck (a person is needed), 6 damage or forgery found.
 
@@ -134,7 +137,7 @@ fn start(cli: Cli, command: &str) -> ExitCode {
     if let Err(error) = log(&globals, is_daemon) {
         return output::finish(command, Err(error), &globals);
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE).build() {
         Ok(runtime) => runtime,
         Err(error) => return output::finish(command, Err(CliError::from_error(ExitCode::Failed, "runtime", &error)), &globals),
     };

@@ -60,10 +60,33 @@ impl Reader {
                 record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
             });
         }
-        let care = care(config, &control, &keys).await?;
+        let care = self.care(config, &control, &keys).await?;
         let leader = lease::leader(config, control.as_ref(), &keys).await?;
         let now: Timestamp = SystemClock.now();
         Ok(status(&config.site, leader, &facts, care, self.identity.as_deref(), now))
+    }
+
+    /// What is known of tasks and of what they found.
+    async fn care(&mut self, config: &Config, control: &Arc<dyn ObjectStore>, keys: &CaptureFile) -> Result<CareFacts, DaemonError> {
+        let mut care = CareFacts::default();
+        for (name, task) in &config.tasks {
+            let lineage = config.task_ledger(name);
+            let place = Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() };
+            care.tasks.push(TaskFacts {
+                rules: Rules::new(lineage, &task.timing),
+                does: task.work.kind(),
+                history: self.history(&place).await?,
+                balance: Ledger::open(place).await?.balance().clone(),
+            });
+        }
+        let findings = Findings::new(Arc::clone(control), keys);
+        care.coverage = findings.newest::<Coverage>(findings::COVERAGE).await?.map(CoverageStatus::of);
+        care.ready = findings.newest::<Readiness>(findings::READY).await?.map(ReadyStatus::of);
+        for location in config.locations.keys() {
+            let read = findings.newest::<Sampling>(&findings::read_at(location)).await?;
+            care.reads.extend(read.filter(|finding| finding.found.is_sound()).map(|finding| ReadStatus::of(location, &finding.found)));
+        }
+        Ok(care)
     }
 
     /// The newest entries of a ledger, of which only those are read that are not known.
@@ -87,29 +110,6 @@ impl Reader {
         self.records.insert(lineage.clone(), record.clone());
         Ok(record)
     }
-}
-
-/// What is known of tasks and of what they found.
-async fn care(config: &Config, control: &Arc<dyn ObjectStore>, keys: &CaptureFile) -> Result<CareFacts, DaemonError> {
-    let mut care = CareFacts::default();
-    for (name, task) in &config.tasks {
-        let lineage = config.task_ledger(name);
-        let place = Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() };
-        care.tasks.push(TaskFacts {
-            rules: Rules::new(lineage, &task.timing),
-            does: task.work.kind(),
-            history: place.history(COUNTED).await?,
-            balance: Ledger::open(place).await?.balance().clone(),
-        });
-    }
-    let findings = Findings::new(Arc::clone(control), keys);
-    care.coverage = findings.newest::<Coverage>(findings::COVERAGE).await?.map(CoverageStatus::of);
-    care.ready = findings.newest::<Readiness>(findings::READY).await?.map(ReadyStatus::of);
-    for location in config.locations.keys() {
-        let read = findings.newest::<Sampling>(&findings::read_at(location)).await?;
-        care.reads.extend(read.filter(|finding| finding.found.is_sound()).map(|finding| ReadStatus::of(location, &finding.found)));
-    }
-    Ok(care)
 }
 
 /// The status of a site now, read once.
