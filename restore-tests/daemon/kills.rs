@@ -57,7 +57,7 @@ enum Store {
     /// As a disk that is mounted again.
     Directory,
     /// As a server that is killed and started again.
-    Server(Server),
+    Server(S3Server),
 }
 
 impl Store {
@@ -72,32 +72,32 @@ impl Store {
             Store::Server(server) => {
                 server.kill();
                 tokio::time::sleep(time).await;
-                server.child = Server::begin(&server.folder, &server.address);
+                server.child = S3Server::begin(&server.folder, &server.address);
             }
         }
     }
 }
 
 /// An S3 server of one test alone. Dropped, it is killed.
-struct Server {
+struct S3Server {
     child: Child,
     address: String,
     folder: TempDir,
 }
 
-impl Drop for Server {
+impl Drop for S3Server {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-impl Server {
+impl S3Server {
     /// One with this bucket, which is a folder there.
-    fn with(bucket: &str) -> Server {
+    fn with(bucket: &str) -> S3Server {
         let folder = tempfile::tempdir_in(require("HOURGLASS_LAB_DIR")).unwrap();
         fs::create_dir(folder.path().join(bucket)).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
-        Server { child: Server::begin(&folder, &address), address, folder }
+        S3Server { child: S3Server::begin(&folder, &address), address, folder }
     }
 
     fn begin(folder: &TempDir, address: &str) -> Child {
@@ -186,6 +186,6 @@ async fn rounds_of_deaths_with_a_directory_leave_a_ledger_that_is_true() {
 
 #[tokio::test]
 async fn rounds_of_deaths_with_s3_leave_a_ledger_that_is_true() {
-    let server = Server::with("deaths");
+    let server = S3Server::with("deaths");
     rounds(Kept::on(&server.config("deaths"), "* * * * *", "    retries: 20\n"), 0x5eed_0002, Store::Server(server)).await;
 }

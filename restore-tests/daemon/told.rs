@@ -135,7 +135,7 @@ async fn alerts_of_records_slots_tasks_and_pushed_runs() {
     fs::write(kept.site.path("loads"), "").unwrap();
     watched.until("HourglassTaskLong restores", false).await;
     // A slot comes while no daemon runs.
-    let slot = Timestamp::now() + SignedDuration::from_secs(75);
+    let slot = Timestamp::now() + SignedDuration::from_secs(100);
     let schedule = slot.strftime("reads: { verify: { within: 30d }, catch_up: 1s, schedule: \"%M %H * * *\"").to_string();
     configured(kept, "hourglass.yaml", &[("reads: { verify: { within: 30d }, schedule: \"0 0 1 1 *\"", &schedule)]);
     let is_watched = |balance: &hourglass::daemon::ledger::state::Balance| {
