@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hourglass::daemon::ledger::event::{End, Happened};
+
 use super::world::{Daemon, Kept};
 
 pub const TOKEN: &str = "a-token-of-this-test-0123456789";
@@ -110,4 +112,66 @@ async fn bad_requests_are_refused_and_slow_ones_end() {
         .collect();
     assert!(get(&address, "/livez", None).starts_with("HTTP/1.1 200"));
     drop(slow);
+}
+
+/// Posts a text that says that it is JSON; gives status and body of the answer.
+fn post(address: &str, token: &str, kind: &str, body: &str) -> (u16, String) {
+    let head = format!("POST /orders HTTP/1.1\r\nHost: here\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Type: {kind}\r\n");
+    let answer = send(address, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test]
+async fn orders_over_http_take_a_token_of_their_own_and_are_obeyed() {
+    const ORDERS: &str = "another-token-of-this-test-0123456789";
+    let kept = Kept::new("0 0 1 1 *", "");
+    for (name, token) in [("daemon.token", TOKEN), ("orders.token", TOKEN)] {
+        fs::write(kept.site.path(name), format!("{token}\n")).unwrap();
+        fs::set_permissions(kept.site.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let config = "daemon: { listen: \"127.0.0.1:0\", token_file: daemon.token, order_token_file: orders.token }\n";
+    kept.site.configure(config);
+    let same = kept.site.run(&["daemon", "--quiet"], 2);
+    assert!(same.contains("orders.token") && same.contains("whoever reads may not give orders"), "{same}");
+    fs::write(kept.site.path("orders.token"), format!("{ORDERS}\n")).unwrap();
+    let daemon = kept.daemon("a");
+    let address = daemon.says("listens", 1)["address"].as_str().unwrap().to_owned();
+    daemon.says("leads", 1);
+    let json = "application/json";
+    let order = |of: &str, what: &str| format!("{{\"of\": {of:?}, \"what\": {what:?}, \"who\": \"Berta\", \"reason\": \"a test\"}}");
+    for token in ["", TOKEN, "wrong-token-0123456789"] {
+        assert_eq!(post(&address, token, json, &order("p", "pause")).0, 401, "{token}");
+    }
+    assert!(get(&address, "/orders", Some(ORDERS)).starts_with("HTTP/1.1 405"));
+    assert!(get(&address, "/status.json", Some(ORDERS)).starts_with("HTTP/1.1 401"), "who gives orders does not read");
+    for (kind, body, status, why) in [
+        ("text/plain", order("p", "pause"), 415, "application/json"),
+        (json, "{".to_owned(), 400, "write {\"of\": NAME"),
+        (json, order("p", "delete"), 400, "unknown variant `delete`"),
+        (json, order("../p", "pause"), 400, "write {\"of\": NAME"),
+        (json, order("p", "pause").replace("a test", " "), 400, "reason: write 1 to 500 characters"),
+        (json, order("p", "pause").replace("Berta", &"B".repeat(501)), 400, "who: write 1 to 500 characters"),
+        (json, order("q", "pause"), 404, "no policy and no task q"),
+        (json, order("p", &"a".repeat(5000)), 413, ""),
+    ] {
+        let (found, said) = post(&address, ORDERS, kind, &body);
+        assert!(found == status && said.contains(why), "{body}: {found} {said}");
+    }
+    assert!(kept.history().await.iter().all(|entry| !matches!(entry.event, Happened::Ordered { .. })), "nothing was ordered so far");
+    let (status, said) = post(&address, ORDERS, json, &order("p", "pause"));
+    assert_eq!((status, said.as_str()), (202, "{\"of\":\"p\",\"order\":1,\"what\":\"pause\"}"));
+    kept.until("the pause", |_, balance| balance.paused.as_ref().is_some_and(|paused| paused.by == "Berta" && paused.reason == "a test")).await;
+    assert_eq!(post(&address, ORDERS, json, &order("p", "resume")).0, 202);
+    assert_eq!(post(&address, ORDERS, json, &order("p", "run")).0, 202);
+    assert_eq!(kept.ended("p", 1).await.0, End::Done);
+    kept.until("the end of the pause", |_, balance| balance.paused.is_none()).await;
+    drop(daemon);
+    // Without that token nobody orders anything over HTTP.
+    let text = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap();
+    fs::write(kept.site.path("hourglass.yaml"), text.replace(", order_token_file: orders.token", "")).unwrap();
+    let daemon = kept.daemon("b");
+    let address = daemon.says("listens", 1)["address"].as_str().unwrap().to_owned();
+    let (status, said) = post(&address, TOKEN, json, &order("p", "pause"));
+    assert!(status == 403 && said.contains("order_token_file"), "{status} {said}");
 }

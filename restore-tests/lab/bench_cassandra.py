@@ -8,13 +8,14 @@ back what it has loaded; the others write CSV files and do not compare anything.
 import argparse
 import os
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench_race import COST, cells, measured, site, table, turns
+from bench_race import COST, after_writing, cells, measured, median, site, table, turns
 
 lab = {name.removeprefix("HOURGLASS_LAB_"): value for name, value in os.environ.items() if name.startswith("HOURGLASS_LAB_")}
 sys.path.insert(0, lab["CQLSH"])
@@ -86,6 +87,10 @@ SOURCES = f"""
       restore: {{ skip_roles: true }}"""
 
 
+# Seconds of each of our loads after the last row was written.
+comparing = []
+
+
 def run(command, place, env=None):
     return measured(command, place, os.environ | (env or {}), place / "log")
 
@@ -94,7 +99,9 @@ def hourglass(place, session):
     ours = site(place, SOURCES, "kps", PASSWORD)
     unload = ours("backup", "race", "--quiet")
     session.execute("DROP KEYSPACE IF EXISTS race_back")
-    return unload, ours("restore", "race", "kps", "--into", "kps", "--rename", "race=race_back", "--quiet")
+    load = ours("restore", "race", "kps", "--into", "kps", "--rename", "race=race_back", "--quiet")
+    comparing.append(after_writing(place))
+    return unload, load
 
 
 def reading(place, session):
@@ -158,6 +165,10 @@ def main():
     lines = [[name, *cells(unloads[name], unloads[names[0]]), *loaded(name)] for name in names]
     table(f"Cassandra, {given.rows:,} rows", head, lines)
     print(f"\nMedians of {given.runs}, tools in turn; the node is most of others. {os.cpu_count()} processors.")
+    back = statistics.median(comparing)
+    writing = median(loads["hourglass"], "wall") - back
+    ratios = ", ".join(f"{name} {median(loads[name], 'wall') / writing:.2f}" for name in loads if name != "hourglass")
+    print(f"Reading back and comparing are {back:.2f} s of hourglass's load; without, its {writing:.2f} s are the 1 of: {ratios}")
     session.execute("DROP KEYSPACE race")
     sys.stdout.flush()
     # Threads of the driver would wait.

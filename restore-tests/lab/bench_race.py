@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 MIB = 1 << 20
@@ -76,6 +77,15 @@ def site(place, sources, member, password):
     for words in [["init", "--write"], ["keys", "prove"]]:
         run(*words)
     return run
+
+
+def after_writing(place):
+    """Seconds of our restore in `place` after everything was written, as its journal says: it is read back and compared."""
+    records = [json.loads(path.read_text().split("\n", 1)[0]) for path in sorted((place / "control/runs").glob("*/*.json"))]
+    restores = {record["run"] for record in records if record["event"].get("plan", {}).get("what", "").startswith("restore ")}
+    (restore,) = restores
+    when = lambda kind: [datetime.fromisoformat(record["written"]) for record in records if record["run"] == restore and record["event"]["kind"] == kind][-1]
+    return (when("step-ended") - when("checkpoint")).total_seconds()
 
 
 def turns(tools, runs):

@@ -60,20 +60,11 @@ pub struct OfPolicy {
     /// The policy or task
     policy: PolicyName,
     /// Who says so
-    #[arg(long, value_name = "NAME", value_parser = words)]
+    #[arg(long, value_name = "NAME", value_parser = order::words)]
     who: String,
     /// Why, for those who read the ledger
-    #[arg(long, value_name = "TEXT", value_parser = words)]
+    #[arg(long, value_name = "TEXT", value_parser = order::words)]
     reason: String,
-}
-
-/// A short text that says something.
-fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match (1..=500).contains(&text.len()) && !text.chars().any(char::is_control) {
-        true => Ok(text.to_owned()),
-        false => Err("write 1 to 500 characters on one line".to_owned()),
-    }
 }
 
 /// Runs it.

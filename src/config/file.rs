@@ -64,10 +64,12 @@ pub struct File {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileDaemon {
-    /// Address and port to answer on: health, metrics, status. Without it nothing listens.
+    /// Address and port to answer on: health, metrics, status, orders. Without it nothing listens.
     pub listen: Option<String>,
     /// File with the token that everything but health asks for.
     pub token_file: Option<String>,
+    /// File with the token of those who may give orders over HTTP: another one, for whoever reads has the first. Without it there are no orders over HTTP.
+    pub order_token_file: Option<String>,
     /// Serve TLS. Without it others on the way can read what is served, the token included.
     pub tls: Option<FileDaemonTls>,
     /// Runs at a time, of different policies. Default 2.

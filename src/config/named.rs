@@ -5,7 +5,7 @@ use super::{ConfigProblem, Document, file::File};
 /// Keys whose values are files that anybody may see.
 const PUBLIC: [&str; 3] = ["ca_file", "cert_file", "client_ca_file"];
 /// Keys whose values are files of secrets.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
     "capture_key_file",
     "operator_key_file",
     "account_key_file",
@@ -14,6 +14,7 @@ const SECRET: [&str; 10] = [
     "api_key_file",
     "key_file",
     "token_file",
+    "order_token_file",
     "url_file",
     "kubeconfig",
 ];

@@ -73,6 +73,8 @@ pub struct DaemonConfig {
     pub listen: Option<SocketAddr>,
     /// File with the token that everything but health asks for.
     pub token_file: Option<PathBuf>,
+    /// File with the token of those who may give orders over HTTP.
+    pub order_token_file: Option<PathBuf>,
     /// How it serves TLS, if it does.
     pub tls: Option<DaemonTls>,
     /// Runs at a time.

@@ -4,6 +4,7 @@
 //! It must not know how a run makes a point; it asks `orchestrator` for one and believes the record alone.
 
 mod book;
+mod clerk;
 pub mod cluster;
 pub mod condition;
 pub mod decide;

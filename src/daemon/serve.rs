@@ -1,4 +1,5 @@
-//! What can be asked of a daemon over HTTP: health by anybody; page, metrics and status with a token or a certificate. Everything about a request is bounded.
+//! What can be asked of a daemon over HTTP: health by anybody; page, metrics and status with a token or a certificate, orders with a token of their own.
+//! Everything about a request is bounded.
 
 use std::{
     net::SocketAddr,
@@ -12,10 +13,11 @@ use std::{
 
 use axum::{
     Extension, Router,
-    extract::State,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper_util::{
@@ -31,7 +33,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    DaemonError,
+    DaemonError, clerk,
     metrics::{self, Own},
     page,
     sight::Sight,
@@ -89,6 +91,8 @@ pub struct Seen {
     /// How it is.
     pub health: Arc<Health>,
     token: Option<Token>,
+    /// Of those who may give orders.
+    order_token: Option<Token>,
     /// Certificates of clients count.
     takes_certificates: bool,
     tls: Option<Arc<ServerConfig>>,
@@ -98,17 +102,21 @@ pub struct Seen {
 #[derive(Debug)]
 struct Token(MacKey, crate::pipeline::Mac);
 
+fn read_token(path: &Path) -> Result<Secret, DaemonError> {
+    let refused = |why: String| DaemonError::Token { path: path.to_owned(), why };
+    let text = Secret::new(std::fs::read_to_string(path).map_err(|error| refused(format!("cannot be read: {error}")))?);
+    let token = text.expose().trim();
+    if token.len() < SHORTEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refused(format!("holds no token of at least {SHORTEST_TOKEN} printable characters")));
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
 impl Token {
-    fn read(path: &Path) -> Result<Token, DaemonError> {
-        let refused = |why: String| DaemonError::Token { path: path.to_owned(), why };
-        let text = Secret::new(std::fs::read_to_string(path).map_err(|error| refused(format!("cannot be read: {error}")))?);
-        let token = text.expose().trim();
-        if token.len() < SHORTEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refused(format!("holds no token of at least {SHORTEST_TOKEN} printable characters")));
-        }
+    fn new(token: &Secret) -> Token {
         let key = ChunkKey::generate().derive("hourglass token of a daemon");
-        let mac = key.mac(token.as_bytes());
-        Ok(Token(key, mac))
+        let mac = key.mac(token.expose().as_bytes());
+        Token(key, mac)
     }
 
     /// Programs send it as `Bearer`; browsers ask for it as a password, whatever the user is called.
@@ -128,20 +136,30 @@ impl Token {
 }
 
 impl Seen {
-    /// What answers need; reads the token.
+    /// What answers need; reads the tokens.
     ///
     /// # Errors
-    /// The token file is no use.
+    /// A token file is no use.
     pub fn new(
         config: &DaemonConfig,
         sight: Arc<Sight>,
         terms: watch::Receiver<Option<Arc<Fence>>>,
         health: Arc<Health>,
     ) -> Result<Seen, DaemonError> {
-        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        let [token, order_token] = [&config.token_file, &config.order_token_file].map(|file| file.as_deref().map(read_token));
+        let (token, order_token) = (token.transpose()?, order_token.transpose()?);
+        if let (Some(token), Some(order_token), Some(path)) = (&token, &order_token, &config.order_token_file)
+            && token.expose() == order_token.expose()
+        {
+            return Err(DaemonError::Token {
+                path: path.clone(),
+                why: "holds the token of token_file, and whoever reads may not give orders".to_owned(),
+            });
+        }
+        let [token, order_token] = [token, order_token].map(|token| token.as_ref().map(Token::new));
         let takes_certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
         let tls = config.tls.as_ref().map(tls::serving).transpose()?;
-        Ok(Seen { sight, terms, health, token, takes_certificates, tls })
+        Ok(Seen { sight, terms, health, token, order_token, takes_certificates, tls })
     }
 
     fn leads(&self) -> bool {
@@ -167,6 +185,7 @@ pub async fn serve(listener: TcpListener, seen: Arc<Seen>) {
         .route("/", get(show_page))
         .route("/metrics", get(show_metrics))
         .route("/status.json", get(show_status))
+        .route("/orders", post(take_order).layer(DefaultBodyLimit::max(clerk::MOST_BODY)))
         .with_state(seen);
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
@@ -229,8 +248,13 @@ fn admit(seen: &Seen, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
     if is_open || peer.is_known || seen.token.as_ref().is_some_and(|token| token.fits(headers)) {
         return Ok(());
     }
+    Err(unknown())
+}
+
+/// Whoever shows nothing, or something wrong.
+fn unknown() -> Response {
     let how = [(header::WWW_AUTHENTICATE, "Basic realm=\"hourglass\", charset=\"UTF-8\"")];
-    Err((StatusCode::UNAUTHORIZED, how, "a token is needed\n").into_response())
+    (StatusCode::UNAUTHORIZED, how, "a token is needed\n").into_response()
 }
 
 fn failed(error: &DaemonError) -> Response {
@@ -279,5 +303,14 @@ async fn show_status(State(seen): State<Arc<Seen>>, Extension(peer): Extension<P
             ([(header::CONTENT_TYPE, "application/json")], text).into_response()
         }
         Err(refused) => refused,
+    }
+}
+
+/// Whoever reads may not give orders: that takes a token of its own.
+async fn take_order(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) -> Response {
+    match &seen.order_token {
+        None => (StatusCode::FORBIDDEN, "this daemon takes no orders over HTTP: daemon.order_token_file names no token\n").into_response(),
+        Some(token) if token.fits(&headers) => clerk::answer(&seen.sight, &headers, &body).await,
+        Some(_) => unknown(),
     }
 }

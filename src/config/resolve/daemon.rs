@@ -30,6 +30,10 @@ impl Resolver<'_> {
             }
         });
         let token_file = written.token_file.map(|file| self.path(file));
+        let order_token_file = written.order_token_file.map(|file| self.path(file));
+        if order_token_file.is_some() && listen.is_none() {
+            self.say("daemon.order_token_file", "nobody can give orders where nothing listens: write daemon.listen too");
+        }
         let tls = written.tls.map(|tls| DaemonTls {
             cert_file: self.path(tls.cert_file),
             key_file: self.path(tls.key_file),
@@ -47,7 +51,7 @@ impl Resolver<'_> {
             ok
         });
         let lease = self.lease(written.lease.unwrap_or_default(), site);
-        DaemonConfig { listen, token_file, tls, runs_at_once: written.runs_at_once.unwrap_or(2), identity, lease }
+        DaemonConfig { listen, token_file, order_token_file, tls, runs_at_once: written.runs_at_once.unwrap_or(2), identity, lease }
     }
 
     fn lease(&mut self, written: FileLease, site: Option<&SiteName>) -> LeaseConfig {
