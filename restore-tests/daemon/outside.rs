@@ -167,8 +167,14 @@ async fn orders_over_http_take_a_token_of_their_own_and_are_obeyed() {
     assert_eq!(kept.ended("p", 1).await.0, End::Done);
     kept.until("the end of the pause", |_, balance| balance.paused.is_none()).await;
     drop(daemon);
-    // Without that token nobody orders anything over HTTP.
+    // A copy orders nothing, and without that token nobody does over HTTP.
     let text = fs::read_to_string(kept.site.path("hourglass.yaml")).unwrap();
+    fs::write(kept.site.path("hourglass.yaml"), text.replace("daemon: {", "daemon: { identity: copy,")).unwrap();
+    let daemon = kept.daemon("b");
+    let address = daemon.says("listens", 1)["address"].as_str().unwrap().to_owned();
+    let (status, said) = post(&address, ORDERS, json, &order("p", "pause"));
+    assert!(status == 409 && said.contains("this one only reports"), "{status} {said}");
+    drop(daemon);
     fs::write(kept.site.path("hourglass.yaml"), text.replace(", order_token_file: orders.token", "")).unwrap();
     let daemon = kept.daemon("b");
     let address = daemon.says("listens", 1)["address"].as_str().unwrap().to_owned();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ledger::event::Wish,
+    ledger::{Ledger, Place, event::Wish, key},
     order::{self, Order},
     sight::Sight,
 };
@@ -62,23 +62,23 @@ async fn take(sight: &Sight, headers: &HeaderMap, body: &Bytes) -> Result<String
     let failed = |error: &dyn std::error::Error| (StatusCode::BAD_GATEWAY, explain(error));
     let keys = sight.keys().map_err(|error| failed(&error))?;
     let store = storage::open(&sight.config().control).await.map_err(|error| failed(&error))?;
+    let place = Place { store: store.clone(), key: key(&keys, &lineage), lineage: lineage.clone() };
+    let ledger = Ledger::open(place).await.map_err(|error| failed(&error))?;
+    if let Some(of) = ledger.balance().identity.as_ref().filter(|of| *of != sight.identity()) {
+        return Err((StatusCode::CONFLICT, format!("installation {of} keeps {}, and this one only reports", asked.of)));
+    }
     let order = Order { format: layout::FORMAT, lineage, number: 1, written: SystemClock.now(), by, reason, what: asked.what };
     let number = order::give(store.as_ref(), &keys.signing_key, order).await.map_err(|error| failed(&error))?;
     Ok(json!({"of": asked.of, "order": number, "what": asked.what}).to_string())
 }
 
-/// Whose schedule has this name, if this installation keeps it.
+/// Under which name the ledger of a policy or a task lies.
 async fn ledger_of(sight: &Sight, name: &PolicyName) -> Result<Lineage, Refused> {
     let config = sight.config();
     if config.tasks.contains_key(name) {
         return Ok(config.task_ledger(name));
     }
     let status = sight.status().await.map_err(|error| (StatusCode::BAD_GATEWAY, explain(&error)))?;
-    let Some(policy) = status.policies.into_iter().find(|policy| policy.policy == *name) else {
-        return Err((StatusCode::NOT_FOUND, format!("there is no policy and no task {name}")));
-    };
-    match policy.identity {
-        Some(of) if of != sight.identity() => Err((StatusCode::CONFLICT, format!("installation {of} keeps {name}, and this one only reports"))),
-        _ => Ok(policy.lineage),
-    }
+    let policy = status.policies.into_iter().find(|policy| policy.policy == *name);
+    policy.map(|policy| policy.lineage).ok_or_else(|| (StatusCode::NOT_FOUND, format!("there is no policy and no task {name}")))
 }
