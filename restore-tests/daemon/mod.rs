@@ -16,4 +16,4 @@ pub mod steady;
 mod tasks;
 mod told;
 mod watched;
-mod world;
+pub mod world;

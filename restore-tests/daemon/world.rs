@@ -87,11 +87,7 @@ impl Kept {
     /// One with more arguments.
     pub fn daemon_with(&self, name: &str, more: &[&str]) -> Daemon {
         let log = self.logs(name).find(|log| !log.exists()).unwrap();
-        let file = File::create_new(&log).unwrap();
-        let mut command = self.site.command(&["daemon", "--quiet"]);
-        command.args(more);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Daemon { child, log }
+        Daemon::start(&self.site, log, more)
     }
 
     /// The logs of the first, the second, and so on, daemon of a name.
@@ -290,6 +286,15 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
+    /// One of a site, with more arguments.
+    pub fn start(site: &Site, log: PathBuf, more: &[&str]) -> Daemon {
+        let file = File::create_new(&log).unwrap();
+        let mut command = site.command(&["daemon", "--quiet"]);
+        command.args(more);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Daemon { child, log }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -2,11 +2,7 @@
 //!
 //! `HOURGLASS_STEADY_RUNS` makes it go on for longer.
 
-use std::{
-    fs::File,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,23 +10,15 @@ use super::Platform;
 use crate::{
     analytics::world::{ask, write},
     cassandra::world::answers,
-    daemon::steady::{assert_steady, held},
+    daemon::{
+        steady::{assert_steady, held},
+        world::Daemon,
+    },
     lab::{CassandraCluster, Region, Servers, SqlServer},
     mysql::world::sql,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A daemon of the site. Dropped, it is killed.
-struct Daemon(std::process::Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 impl Platform {
     /// Waits until so many runs are done.
@@ -82,15 +70,15 @@ fn runs_of_a_daemon_leave_no_session_transaction_or_snapshot_and_it_holds_what_i
     write(&Region::A.search(), &platform.name, &["{\"call\": 1}".to_owned()]);
     platform.site.configure("policies:\n  api: { members: { orders: required, kps: required, events: required }, schedule: \"0 0 1 1 *\" }\n");
     platform.site.run(&["keys", "prove"], 0);
-    let log = File::create(platform.site.path("daemon.log")).unwrap();
-    let daemon = platform.site.command(&["daemon", "--quiet"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-    let daemon = Daemon(daemon);
+    let daemon = Daemon::start(&platform.site, platform.site.path("daemon.log"), &[]);
     let mut seen = Vec::new();
     for count in 1..=runs {
         platform.site.run(&["schedule", "run", "api", "--who", "Berta", "--reason", "a test"], 0);
         platform.done(count);
         platform.assert_nothing_is_left(count);
-        seen.push(held(daemon.0.id()));
+        // Threads that may block end when they have idled for a second.
+        std::thread::sleep(Duration::from_secs(2));
+        seen.push(held(daemon.id()));
         println!("after {count} runs: {:?}", seen[seen.len() - 1]);
     }
     assert_steady(&seen);
