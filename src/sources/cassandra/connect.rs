@@ -9,7 +9,7 @@ use std::{
 
 use scylla::{
     client::{execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
-    errors::ExecutionError,
+    errors::{ExecutionError, MetadataError, NewSessionError},
     frame::types::Consistency,
     policies::load_balancing::{LoadBalancingPolicy, NodeIdentifier, SingleTargetLoadBalancingPolicy},
     response::PagingState,
@@ -112,9 +112,15 @@ impl Door<'_> {
     async fn open(&self, metadata: bool, datacentre: Option<&str>) -> Result<Session, CassandraError> {
         let began = Instant::now();
         loop {
-            match self.builder(metadata, datacentre)?.build().await.map_err(|error| refusal(self.config, &error)) {
-                Err(CassandraError::Connect { why: Refusal::Other, .. }) if began.elapsed() < UNCLEAR => tokio::time::sleep(AGAIN).await,
-                ended => return ended,
+            match self.builder(metadata, datacentre)?.build().await {
+                // Before 3.0 there is no system_schema.
+                Err(NewSessionError::MetadataError(MetadataError::FetchError(_) | MetadataError::Keyspaces(_))) if metadata => {
+                    return Box::pin(self.open(false, datacentre)).await;
+                }
+                ended => match ended.map_err(|error| refusal(self.config, &error)) {
+                    Err(CassandraError::Connect { why: Refusal::Other, .. }) if began.elapsed() < UNCLEAR => tokio::time::sleep(AGAIN).await,
+                    ended => return ended,
+                },
             }
         }
     }
@@ -123,8 +129,9 @@ impl Door<'_> {
 /// Connects and asks what there is.
 pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result<Cluster, CassandraError> {
     let door = Door::new(config)?;
-    // Before 3.0 there is no system_schema, and a quoted type spoils the full metadata of every later version: tables are read by ourselves.
-    let nodes = nodes(&door.open(false, None).await?).await?;
+    // A quoted type spoils the driver's full metadata: tables are read by ourselves.
+    let mut session = door.open(true, config.datacentre.as_deref()).await?;
+    let nodes = nodes(&session).await?;
     let datacentre = config.datacentre.clone().unwrap_or_else(|| nodes[0].datacentre.clone());
     if !nodes.iter().any(|node| node.datacentre == datacentre) {
         let known: Vec<&str> = nodes.iter().map(|node| node.datacentre.as_str()).collect();
@@ -135,7 +142,11 @@ pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result
         let unknown = || CassandraError::Cluster(format!("the node {} has the release {:?}, which is not understood", node.address, node.release));
         version = version.min(Version::parse(&node.release).ok_or_else(unknown)?);
     }
-    let session = door.open(version >= Version::SYSTEM_SCHEMA, Some(&datacentre)).await?;
+    // A session costs the nodes a check of the password for each connection, which is slow on purpose: a second one is opened only to prefer a
+    // datacentre that was not known before.
+    if config.datacentre.is_none() && nodes.iter().any(|node| node.datacentre != datacentre) {
+        session = door.open(true, Some(&datacentre)).await?;
+    }
     let seen = session.get_cluster_state().get_nodes_info().len();
     if seen != nodes.len() {
         return Err(CassandraError::Cluster(format!("the driver sees {seen} nodes, and the cluster has {}", nodes.len())));

@@ -192,7 +192,7 @@ fn named(layout: &Layout, row: &Parted<'_>) -> String {
     let mut words = Vec::new();
     for column in layout.columns.iter().filter(|column| matches!(column.kind, Kind::Partition | Kind::Clustering)) {
         match super::cells::take(&mut rest) {
-            Some(Some(value)) => words.push(format!("{} = {}", column.name, cql::literal(&column.ty, value))),
+            Some(Some(value)) => words.push(format!("{} = {}", column.name, cql::literal(column.ty.name(), value))),
             _ => break,
         }
     }

@@ -21,6 +21,33 @@ pub(super) enum Told {
     Elements,
 }
 
+/// A CQL type, and what its values consist of: asked for every value, so it is found once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub(super) struct Type {
+    name: String,
+    form: Form,
+}
+
+impl Type {
+    /// As CQL writes it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<String> for Type {
+    fn from(name: String) -> Type {
+        Type { form: Form::of(&name), name }
+    }
+}
+
+impl From<Type> for String {
+    fn from(ty: Type) -> String {
+        ty.name
+    }
+}
+
 /// A column of a row as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,13 +55,13 @@ pub(super) struct Laid {
     pub name: String,
     pub kind: Kind,
     #[serde(rename = "type")]
-    pub ty: String,
+    pub ty: Type,
     pub told: Told,
 }
 
 impl Laid {
     pub(super) fn form(&self) -> Form {
-        Form::of(&self.ty)
+        self.ty.form
     }
 
     pub(super) fn is_key(&self) -> bool {
@@ -77,7 +104,7 @@ impl Layout {
         let columns = table.columns.iter().map(|column| Laid {
             name: column.name.clone(),
             kind: column.kind,
-            ty: column.ty.clone(),
+            ty: column.ty.clone().into(),
             told: told(column.kind, &column.ty),
         });
         Layout { keyspace: keyspace.to_owned(), table: table.name.clone(), columns: columns.collect(), counter, default_ttl: table.default_ttl() }

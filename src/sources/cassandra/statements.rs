@@ -101,7 +101,7 @@ impl Statements {
             match column.form() {
                 Form::Whole => {}
                 Form::Fields => {
-                    let fields = field_names(cluster, layout, &column.ty).await?;
+                    let fields = field_names(cluster, layout, column.ty.name()).await?;
                     let parts: Vec<String> = fields.iter().map(|field| format!("{quoted_name}.{} = ?", quoted(field))).collect();
                     add.insert(number, prepare(set(&parts.join(", "), fixed)).await?);
                 }
