@@ -28,13 +28,13 @@ fn site() -> Site {
     site
 }
 
-/// Gives up a point, as if the waiting time were over, with the key of the delegate whose file is `expire.key`.
-async fn give_up(site: &Site, number: u64) {
+/// Gives up a point, as if the waiting time were over, with the key of somebody who may.
+pub async fn give_up(site: &Site, lineage: &str, (key, role): (&str, Role), number: u64) {
     let store = storage::open(&StoreConfig::at(StoreUrl::Directory(site.path("repository")))).await.unwrap();
     let id = RepoFile::load(&*store).await.unwrap().unwrap().repository;
     let trusts = TrustChain::load(&*store, &id, &site.trust_root().parse().unwrap()).await.unwrap();
-    let mut record = Record::load(&*store, &std::sync::Arc::new(trusts), &"single@we/1".parse().unwrap()).await.unwrap();
-    let key = IdentityFile::open_decider(&site.path("expire.key"), Role::Expire).unwrap().signing_key;
+    let mut record = Record::load(&*store, &std::sync::Arc::new(trusts), &lineage.parse().unwrap()).await.unwrap();
+    let key = IdentityFile::open_decider(&site.path(key), role).unwrap().signing_key;
     let writer = Writer { store: &*store, key: &key, clock: &SystemClock, retain_until: None };
     let points = vec![ExpiredPoint { number: EntryNumber(number), reason: "test".into() }];
     let past: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -76,7 +76,7 @@ async fn a_delegate_expires_and_prunes_and_does_nothing_else_until_it_is_revoked
     let waits = site.run(&["prune", "single"], 0);
     assert!(waits.contains("may be deleted after") && !waits.contains(": deleted "), "{waits}");
     fs::copy(site.path("safe/expire.key"), site.path("expire.key")).unwrap();
-    give_up(&site, 3).await;
+    give_up(&site, "single@we/1", ("expire.key", Role::Expire), 3).await;
     let pruned = site.run(&["prune", "single"], 0);
     assert!(pruned.contains(": deleted "), "{pruned}");
     for (arguments, status) in [

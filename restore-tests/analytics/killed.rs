@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A cluster that reads and writes its repository so slowly that a snapshot of the index `slow`, and its restore, take some ten seconds.
-fn slow_world() -> World {
+pub(super) fn slow_world() -> World {
     let place = Region::A.search().repositories.join(fresh_name()).display().to_string();
     let slow = "max_snapshot_bytes_per_sec: 300kb, max_restore_bytes_per_sec: 300kb";
     let world = World::with_repository(&format!("{{ name: REPOSITORY, type: fs, settings: {{ location: {place:?}, {slow} }} }}"));

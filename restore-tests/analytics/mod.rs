@@ -4,6 +4,7 @@ mod killed;
 mod mirrors;
 mod place;
 mod planted;
+mod spent;
 pub mod world;
 mod writes;
 

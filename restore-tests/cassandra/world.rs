@@ -126,7 +126,7 @@ pub fn capture(config: CassandraConfig, mut middle: impl FnMut()) -> Result<Poin
     source.prepare(&ctx)?;
     let mut components = Vec::new();
     let mut done = false;
-    for component in source.open(&Opening { row_key: key }, &ctx)? {
+    for component in source.open(&Opening { row_key: key, of: None }, &ctx)? {
         let Capture::Stream(mut stream) = source.capture(&component, &ctx)? else { panic!("a stream") };
         let mut bytes = vec![0; 1000];
         let first = stream.read(&mut bytes).unwrap();

@@ -62,7 +62,7 @@ fn what_vanishes_is_named(make: Make) {
     // A capture that is given up in the middle leaves nothing behind.
     let source = MysqlSource::new(account.config(&world, &[db]));
     source.prepare(&Context::default()).unwrap();
-    source.open(&Opening { row_key: RowKey::generate() }, &Context::default()).unwrap();
+    source.open(&Opening { row_key: RowKey::generate(), of: None }, &Context::default()).unwrap();
     assert!(!sessions(make, "watchful").is_empty());
     sql(&a, &format!("set lock_wait_timeout = 60; insert into {db}.stays values (2); create table {db}.unhindered (id int)"));
     drop(source);

@@ -189,7 +189,7 @@ pub fn capture(source: &MysqlSource) -> Result<Saved, SourceError> {
 pub fn capture_with(source: &MysqlSource, opened: impl FnOnce()) -> Result<Saved, SourceError> {
     let (ctx, key) = (Context::default(), RowKey::generate());
     source.prepare(&ctx)?;
-    let components = source.open(&Opening { row_key: key }, &ctx);
+    let components = source.open(&Opening { row_key: key, of: None }, &ctx);
     let parts = components.and_then(|components| {
         opened();
         each(components, source.lanes(), |component| {

@@ -27,7 +27,7 @@ use crate::{
         layout,
         record::{Point, Record},
     },
-    sources::Source,
+    sources::{Owner, Source},
     storage::{ObjectStore, list_all},
 };
 
@@ -99,6 +99,11 @@ impl BackupJob {
     /// The member of that name.
     pub fn member(&self, name: &MemberName) -> Option<&JobMember> {
         self.members.iter().find(|member| member.name == *name)
+    }
+
+    /// Who captures the member of that name.
+    pub fn owner(&self, member: &MemberName) -> Owner {
+        Owner { repository: self.repository.clone(), lineage: self.lineage.clone(), member: member.clone() }
     }
 
     /// Where this run stores things in `epoch`.

@@ -11,10 +11,10 @@ use super::{BackupError, capture::blocking, job::BackupJob};
 use crate::{
     config::{Pause, PauseUntil},
     model::{
-        Context, MemberName, Outcome, Problem, Timestamp,
+        Context, MemberName, Outcome, Problem, RunId, Timestamp,
         outcome::{advise, explain},
     },
-    sources::{Component, Opening, RowKey, Source, SourceError, command},
+    sources::{Component, Opening, Owner, RowKey, Source, SourceError, command},
 };
 
 /// A source whose snapshot is open.
@@ -45,7 +45,7 @@ pub async fn open_members(job: &BackupJob, members: &[MemberName], ctx: &Context
     }
     let open = members.iter().zip(prepared).map(|(member, prepared)| async move {
         prepared?;
-        open(Arc::clone(&member.source), ctx).await
+        open(Arc::clone(&member.source), (job.owner(&member.name), job.run.clone()), ctx).await
     });
     let opened = join_all(open).await;
     if let Some(writers) = job.writers.as_ref().filter(|writers| writers.pause.until == PauseUntil::Opened) {
@@ -66,10 +66,10 @@ async fn prepare(source: Arc<dyn Source>, ctx: &Context) -> Result<(), BackupErr
     Ok(blocking(move || source.prepare(&ctx)).await??)
 }
 
-async fn open(source: Arc<dyn Source>, ctx: &Context) -> Result<Opened, BackupError> {
+async fn open(source: Arc<dyn Source>, of: (Owner, RunId), ctx: &Context) -> Result<Opened, BackupError> {
     let (row_key, at, ctx) = (RowKey::generate(), ctx.clock.now(), ctx.clone());
     blocking(move || {
-        let components = source.open(&Opening { row_key }, &ctx)?;
+        let components = source.open(&Opening { row_key, of: Some(of) }, &ctx)?;
         if components.is_empty() {
             return Err(SourceError::Nothing { kind: source.kind() }.into());
         }

@@ -114,6 +114,12 @@ impl RunId {
     pub fn new(start: jiff::Timestamp, random: u32) -> RunId {
         RunId(format!("{}-{random:08x}", start.strftime("%Y%m%dT%H%M%SZ")))
     }
+
+    /// When it started; none when its name says no time that there is.
+    pub fn start(&self) -> Option<jiff::Timestamp> {
+        let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", self.0.get(..16)?).ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    }
 }
 
 impl From<RunId> for EpochId {

@@ -10,7 +10,7 @@ use super::{
     journal::Journal,
     output::Output,
     perform::{Equipment, perform},
-    runs,
+    runs, spent,
     state::StepState,
 };
 use crate::{
@@ -205,6 +205,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         }
     };
     let Some(Equipment::Backup(job)) = Arc::into_inner(equipment) else { return Err(OrchestratorError::TornDown) };
+    let owners: Vec<_> = job.members.iter().map(|member| (job.owner(&member.name), Arc::clone(&member.source))).collect();
     let BackupJob { record, checkpoints: last, destination, .. } = *job;
     drop((last, destination));
     let record = record.into_inner();
@@ -220,6 +221,9 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         Some(Output::Entry { number }) => Some(number),
         _ => None,
     };
+    if entry.is_some_and(|number| record.point(number).is_some()) {
+        spent::release(owners, &record, ctx).await;
+    }
     let members = plan.step_ids().into_iter().filter_map(|id| Some((id.clone(), output(&id)?)));
     let members = members.filter(|(_, output)| matches!(output, Output::Content { .. })).collect();
     Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })

@@ -20,6 +20,7 @@ pub mod repo;
 pub mod restore;
 pub mod runbook;
 pub mod runs;
+mod spent;
 pub mod state;
 pub mod successor;
 

@@ -47,7 +47,8 @@ pub use volumes::VolumesSource;
 
 use crate::{
     config::VolumesConfig,
-    model::{Activity, Context, Problem, Timestamp},
+    model::{Activity, Context, Lineage, MemberName, Problem, RepositoryId, RunId, Timestamp},
+    pipeline::sha256,
 };
 
 /// What the bytes of a component are.
@@ -87,11 +88,32 @@ impl Component {
     }
 }
 
+/// Of all runs of all repositories, those that capture one member of one lineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Which repository.
+    pub repository: RepositoryId,
+    /// Whose points.
+    pub lineage: Lineage,
+    /// Which member of them.
+    pub member: MemberName,
+}
+
+impl Owner {
+    /// A short name for it, for systems that keep something for its points: 12 lower-case hex digits.
+    pub fn tag(&self) -> String {
+        let Owner { repository, lineage, member } = self;
+        sha256(format!("{repository}\n{lineage}\n{member}").as_bytes()).to_string()[..12].to_owned()
+    }
+}
+
 /// What a source is told when its snapshot opens.
 #[derive(Debug, Clone)]
 pub struct Opening {
     /// Names rows in digests of this point.
     pub row_key: RowKey,
+    /// Whose point it is going to be, and the run that makes it; absent when it is read for something else.
+    pub of: Option<(Owner, RunId)>,
 }
 
 /// What holds for a source's capture as a whole, besides what its components say.
@@ -237,6 +259,12 @@ pub trait Source: Send + Sync + Debug {
     /// When the capture cannot be trusted.
     fn close(&self, _ctx: &Context) -> Result<CaptureEnd, SourceError> {
         Ok(CaptureEnd::default())
+    }
+
+    /// Removes what its system keeps for points that are gone: of the runs of `owner` those that `is_spent`. It comes after `close`, when the point is
+    /// written, and may leave the rest to the next run. What was removed is told, and what could not be.
+    fn release(&self, _owner: &Owner, _is_spent: &dyn Fn(&RunId) -> bool, _ctx: &Context) -> Vec<Problem> {
+        Vec::new()
     }
 
     /// Gets the system that is the target ready: connects, checks versions, rights, and that it is empty or named.

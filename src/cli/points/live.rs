@@ -37,7 +37,7 @@ impl Live {
         let (source, ctx) = (sources::open(of), ctx.clone());
         let opening = move || {
             source.prepare(&ctx)?;
-            let components = source.open(&Opening { row_key: RowKey::from_bytes([0; 32]) }, &ctx)?;
+            let components = source.open(&Opening { row_key: RowKey::from_bytes([0; 32]), of: None }, &ctx)?;
             Ok::<_, SourceError>(Live { source, components })
         };
         Ok(tokio::task::spawn_blocking(opening).await.map_err(|_| RestoreError::TornDown)?.map_err(RestoreError::from)?)

@@ -1,7 +1,7 @@
 //! Elasticsearch and OpenSearch, through the snapshots that they take themselves. Format: docs/format/source-analytics.md.
 //!
 //! A point holds what is needed to bring a snapshot back and to know that it is whole: `catalog` (indices, data streams, how far they were written),
-//! `cluster` (templates, pipelines, settings), `snapshot` (one per point), `repository` (where it lies: only one cluster writes it). `restore` brings
+//! `cluster` (templates, pipelines, settings), `snapshot` (one per point; those of points that are gone are `spent`), `repository` (where it lies: only one cluster writes it). `restore` brings
 //! indices back, where `versions` allow it, and `proof` puts what was restored beside the snapshot. `live` shows a repository to whoever copies it. `api` speaks HTTP.
 
 mod api;
@@ -12,6 +12,7 @@ mod proof;
 mod repository;
 mod restore;
 mod snapshot;
+mod spent;
 mod versions;
 
 use std::{
@@ -31,12 +32,12 @@ use self::{
     versions::Version,
 };
 use super::{
-    Capture, CaptureEnd, Component, Existing, Judged, Loading, Opening, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture,
+    Capture, CaptureEnd, Component, Existing, Judged, Loading, Opening, Owner, RowDigest, Sink, Source, SourceError, SourceErrorKind, StreamCapture,
     StreamEnd, StreamSink, SystemTarget, Target, existing::ThingKind,
 };
 use crate::{
     config::AnalyticsConfig,
-    model::{ByteCount, Context, Problem, Timestamp},
+    model::{ByteCount, Context, Problem, RunId, Timestamp},
 };
 
 /// Largest description of an index that is taken back.
@@ -137,10 +138,10 @@ impl Source for AnalyticsSource {
         Ok(Existing::of(ThingKind::Index, names(&all)?, |name| captured.iter().any(|known| known == name), "indices leave it out"))
     }
 
-    fn open(&self, _opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError> {
+    fn open(&self, opening: &Opening, ctx: &Context) -> Result<Vec<Component>, SourceError> {
         let Prepared { api, cluster, .. } = self.prepared()?;
         let objects = objects(&api, &self.config)?;
-        let snapshot = Snapshot::begin(&api, &self.config, &objects, ctx)?;
+        let snapshot = Snapshot::begin(&api, &self.config, &objects, spent::name(opening, ctx), ctx)?;
         let about = snapshot.about(&self.config, &cluster);
         *locked(&self.snapshot) = Some(snapshot);
         let indices = objects.iter().map(|object| object.component(&about));
@@ -169,6 +170,10 @@ impl Source for AnalyticsSource {
         end.notes.push(Problem { subject: format!("snapshot {}", snapshot.name), what });
         end.position.insert("snapshot".to_owned(), snapshot.name);
         Ok(end)
+    }
+
+    fn release(&self, owner: &Owner, is_spent: &dyn Fn(&RunId) -> bool, ctx: &Context) -> Vec<Problem> {
+        self.prepared().map_or_else(|_| Vec::new(), |prepared| spent::remove(&prepared.api, &self.config, owner, is_spent, ctx))
     }
 
     fn begin(&self, loading: &Loading, target: &SystemTarget, ctx: &Context) -> Result<(), SourceError> {

@@ -46,15 +46,13 @@ pub struct Done {
 }
 
 impl Snapshot {
-    /// Begins a snapshot of exactly these objects.
+    /// Begins a snapshot of this name and of exactly these objects.
     ///
     /// # Errors
     /// When the cluster does not begin it.
-    pub fn begin(api: &Api, config: &AnalyticsConfig, objects: &[Object], ctx: &Context) -> Result<Snapshot, SourceError> {
+    pub fn begin(api: &Api, config: &AnalyticsConfig, objects: &[Object], name: String, ctx: &Context) -> Result<Snapshot, SourceError> {
         let before = writes(api)?;
         let begun = ctx.clock.now();
-        let random = getrandom::u32().expect("the operating system has random numbers");
-        let name = format!("hourglass-{}-{random:08x}", begun.strftime("%Y%m%d-%H%M%S"));
         let names: Vec<&str> = objects.iter().map(|object| object.name.as_str()).collect();
         // Nothing that vanishes meanwhile is passed over, and no part is taken for the whole.
         let body = json!({"indices": names.join(","), "ignore_unavailable": false, "include_global_state": false, "partial": false});

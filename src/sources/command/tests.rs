@@ -183,7 +183,7 @@ fn what_is_loaded_is_what_was_dumped() {
         load: words(&["dd", "status=none", &format!("of={}", copy.display())]),
         ..CommandSource::default()
     };
-    let component = &source.open(&Opening { row_key: RowKey::generate() }, &Context::default()).unwrap()[0];
+    let component = &source.open(&Opening { row_key: RowKey::generate(), of: None }, &Context::default()).unwrap()[0];
     let Capture::Stream(mut capture) = source.capture(component, &Context::default()).unwrap() else { panic!() };
     let Sink::Stream(mut sink) = source.sink(component, &Target::System(everything()), &Context::default()).unwrap() else { panic!() };
     std::io::copy(&mut capture, &mut sink).unwrap();
