@@ -77,19 +77,19 @@ pub async fn run(args: RecordArgs, globals: &Globals) -> Result<Report, CliError
 
 async fn show(which: Which, number: Option<EntryNumber>, globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, &which.location).await?;
-    let (record, _) = repo.record(&repo.lineage(&which.policy)?).await?;
+    let (record, _) = repo.record_as_stored(&repo.lineage(&which.policy)?).await?;
     if let Some(number) = number {
         let missing = || CliError::new(ExitCode::Failed, "not-found", format!("there is no valid entry {} of {}", number.0, record.lineage()));
         let valid = record.entry(number).ok_or_else(missing)?;
-        let text = serde_json::to_string_pretty(&valid.entry).expect("entries have text keys");
-        return Ok(Report::new(json!({"sha256": valid.sha256, "entry": valid.entry}), text));
+        let text = serde_json::to_string_pretty(&*valid.entry).expect("entries have text keys");
+        return Ok(Report::new(json!({"sha256": valid.sha256, "entry": *valid.entry}), text));
     }
     let rows = record.entries().iter().map(|valid| {
-        let Entry { number, written, signer, body, .. } = &valid.entry;
+        let Entry { number, written, signer, body, .. } = &*valid.entry;
         vec![number.0.to_string(), written.strftime("%F %T").to_string(), repo.name_of(signer), body.kind().to_owned(), summary(body)]
     });
     let text = table(&["NUMBER", "WRITTEN (UTC)", "SIGNER", "KIND", "WHAT"], &rows.collect::<Vec<_>>());
-    let entries: Vec<_> = record.entries().iter().map(|valid| json!({"sha256": valid.sha256, "entry": valid.entry})).collect();
+    let entries: Vec<_> = record.entries().iter().map(|valid| json!({"sha256": valid.sha256, "entry": *valid.entry})).collect();
     let problems = problems_of(&record, &which.location);
     let exit = if problems.is_empty() { ExitCode::Succeeded } else { ExitCode::Damaged };
     Ok(Report::new(json!({"lineage": record.lineage(), "entries": entries}), text).found(exit, problems))
@@ -173,7 +173,7 @@ async fn check(policy: Option<String>, globals: &Globals) -> Result<Report, CliE
         };
         let lineages = policy.as_deref().map_or(Ok(repo.lineages()), |policy| repo.lineage(policy).map(|lineage| vec![lineage]))?;
         for lineage in lineages {
-            let (record, standing) = repo.record(&lineage).await?;
+            let (record, standing) = repo.record_as_stored(&lineage).await?;
             let found = problems_of(&record, location);
             let number = record.head().map_or(0, |head| head.number.0);
             let state = match standing {

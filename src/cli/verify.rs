@@ -191,7 +191,7 @@ async fn wanted(repo: &Repo, point: Option<&RecoveryPointId>) -> Result<(Wanted,
     let lineages = point.map_or_else(|| repo.lineages(), |point| vec![point.lineage.clone()]);
     let (mut wanted, mut problems, mut exit) = (Vec::new(), Vec::new(), ExitCode::Succeeded);
     for lineage in lineages {
-        let (record, standing) = repo.record(&lineage).await.map_err(|error| self::found(error.into()))?;
+        let (record, standing) = repo.record_as_stored(&lineage).await.map_err(|error| self::found(error.into()))?;
         let found = problems_of(&record, &repo.location);
         if let Standing::Behind { remembered } = standing {
             let number = record.head().map_or(0, |head| head.number.0);

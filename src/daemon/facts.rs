@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     DaemonError,
     decide::Rules,
-    lease,
+    heap, lease,
     ledger::{Entry, Ledger, Place, key},
     status::{CareFacts, PolicyFacts, Status, status},
+    summary::Summary,
     tasks::{CoverageStatus, ReadStatus, ReadyStatus, TaskFacts},
 };
 use crate::{
@@ -19,19 +20,28 @@ use crate::{
         readiness::Readiness,
         repo::Repo,
     },
-    repository::{keys::CaptureFile, layout, record::Record, sample::Sampling},
+    repository::{keys::CaptureFile, layout, record::TrustRef, sample::Sampling},
     storage::{self, ObjectStore},
 };
 
 /// Entries of each ledger that are counted.
 const COUNTED: usize = 200;
 
+/// What is known of a record, and what it is known from.
+#[derive(Debug)]
+struct Known {
+    summary: Summary,
+    /// The number after its head.
+    next: EntryNumber,
+    trust: Option<TrustRef>,
+}
+
 /// Reads facts again and again, and of records and ledgers only what is new.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// This installation, where it is known.
     identity: Option<String>,
-    records: BTreeMap<Lineage, Record>,
+    records: BTreeMap<Lineage, Known>,
     histories: BTreeMap<Lineage, Vec<Entry>>,
 }
 
@@ -98,17 +108,21 @@ impl Reader {
         Ok(known.clone())
     }
 
-    async fn record(&mut self, repo: &Repo, lineage: &Lineage) -> Result<Record, DaemonError> {
+    async fn record(&mut self, repo: &Repo, lineage: &Lineage) -> Result<Summary, DaemonError> {
         if let Some(known) = self.records.get(lineage) {
-            let next = known.head().map_or(EntryNumber(1), |head| head.number.next());
-            let is_current = known.voids().is_empty() && repo.store.head(&layout::record(lineage, next)).await?.is_none();
-            if is_current && known.trusts().head() == repo.trusts.head() {
-                return Ok(known.clone());
+            let is_current = known.summary.void == 0 && repo.store.head(&layout::record(lineage, known.next)).await?.is_none();
+            if is_current && known.trust == repo.trusts.head() {
+                return Ok(known.summary.clone());
             }
         }
         let (record, _) = repo.record(lineage).await?;
-        self.records.insert(lineage.clone(), record.clone());
-        Ok(record)
+        let next = record.head().map_or(EntryNumber(1), |head| head.number.next());
+        let known = Known { summary: Summary::of(&record), next, trust: repo.trusts.head() };
+        let summary = known.summary.clone();
+        drop(record);
+        heap::give_back();
+        self.records.insert(lineage.clone(), known);
+        Ok(summary)
     }
 }
 

@@ -1,23 +1,33 @@
 //! What the page shows besides the status: points and where they are, runs that go on, restores and recoveries.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{DaemonError, status::Status};
 use crate::{
     config::{Config, PRIMARY},
-    model::{ByteCount, EntryNumber, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, Sha256, Timestamp, outcome::explain},
+    model::{ByteCount, PolicyName, RecoveryPointId, RunId, Seconds, Timestamp, outcome::explain},
     orchestrator::{repo::Repo, runs, state::StepState},
+    pipeline::sha256,
     repository::{
         catalog::{Catalog, CatalogPoint},
-        record::{Body, Depth, MemberOutcome, Record, RecoveryOutcome},
+        layout,
+        record::{Body, Depth, MemberOutcome, PointRef, Record, RecoveryOutcome},
     },
-    storage,
+    storage::{self, ErrorKind},
 };
 
 /// Points of each policy.
 const MOST_POINTS: usize = 12;
 /// Restores and recoveries.
 const MOST_PROOFS: usize = 10;
+/// Manifests that are asked for at a time.
+const GETS: usize = 8;
 /// Longest time for one location; one that is silent is shown as such.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -39,8 +49,8 @@ pub struct Picture {
 /// A point, and where it is.
 #[derive(Debug, Clone)]
 pub struct PointRow {
-    /// Its name.
-    pub id: RecoveryPointId,
+    /// Its name and the digest of its manifest.
+    pub name: PointRef,
     /// When the last member was captured.
     pub ended: Timestamp,
     /// What may be said of it in a word.
@@ -94,7 +104,7 @@ pub async fn draw(config: &Config, status: Status) -> Result<Picture, DaemonErro
     let mut records: Vec<Record> = Vec::new();
     for lineage in repo.lineages() {
         // Why one cannot be read is among the conditions.
-        records.extend(Record::load(&*repo.store, &repo.trusts, &lineage).await.ok());
+        records.extend(repo.record(&lineage).await.map(|(record, _)| record).ok());
     }
     let mut points: BTreeMap<PolicyName, Vec<PointRow>> = BTreeMap::new();
     for record in &records {
@@ -106,10 +116,10 @@ pub async fn draw(config: &Config, status: Status) -> Result<Picture, DaemonErro
     }
     let mut locations = Vec::new();
     for name in config.locations.keys() {
-        let found = tokio::time::timeout(PATIENCE, manifests(config, name, &records)).await;
+        let found = tokio::time::timeout(PATIENCE, manifests(config, name, points.values().flatten())).await;
         let why = match found {
             Ok(Ok(held)) => {
-                points.values_mut().flatten().filter(|row| held.contains(&row.id)).for_each(|row| row.at.push(name.clone()));
+                points.values_mut().flatten().filter(|row| held.contains(&row.name)).for_each(|row| row.at.push(name.clone()));
                 None
             }
             Ok(Err(error)) => Some(explain(&error)),
@@ -122,21 +132,22 @@ pub async fn draw(config: &Config, status: Status) -> Result<Picture, DaemonErro
     Ok(Picture { status, locations, points, work, proofs: proofs(&records) })
 }
 
-/// The points whose manifests a location holds, byte by byte as the primary's.
-async fn manifests(config: &Config, name: &str, records: &[Record]) -> Result<Vec<RecoveryPointId>, DaemonError> {
-    let repo = Repo::connect(config.clone(), name).await?;
-    let mut held = Vec::new();
-    for known in records {
-        let lineage = known.lineage();
-        let here = Record::load(&*repo.store, &repo.trusts, lineage).await.map_err(crate::orchestrator::repo::RepoError::from)?;
-        let same = |number: &EntryNumber, sha256: Sha256| here.digest_at(*number) == Some(sha256);
-        held.extend(known.state().points.iter().filter(|(number, (sha256, _))| same(number, *sha256)).map(|(number, _)| id(lineage, *number)));
-    }
-    Ok(held)
-}
-
-fn id(lineage: &Lineage, number: EntryNumber) -> RecoveryPointId {
-    RecoveryPointId { lineage: lineage.clone(), number }
+/// Those of the points whose manifests a location holds, byte by byte as the primary's.
+async fn manifests(config: &Config, name: &str, points: impl Iterator<Item = &PointRow>) -> Result<BTreeSet<PointRef>, DaemonError> {
+    let store = Repo::connect(config.clone(), name).await?.store;
+    let held = |point: PointRef| {
+        let store = Arc::clone(&store);
+        async move {
+            match store.get(&layout::record(&point.id.lineage, point.id.number), None).await {
+                Ok(bytes) => Ok(Some(point).filter(|point| sha256(&bytes) == point.sha256)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let wanted: Vec<_> = points.map(|row| held(row.name.clone())).collect();
+    let held: Vec<_> = stream::iter(wanted).buffer_unordered(GETS).try_collect().await?;
+    Ok(held.into_iter().flatten().collect())
 }
 
 fn row(point: &CatalogPoint<'_>) -> PointRow {
@@ -149,7 +160,7 @@ fn row(point: &CatalogPoint<'_>) -> PointRow {
         _ => "good",
     };
     let bytes = point.point.members.iter().map(|member| member.bytes).sum();
-    PointRow { id: point.name.id.clone(), ended: point.point.ended, state, bytes, verified: point.verified, at: Vec::new() }
+    PointRow { name: point.name.clone(), ended: point.point.ended, state, bytes, verified: point.verified, at: Vec::new() }
 }
 
 async fn work(config: &Config, repo: &Repo, status: &Status) -> Result<Vec<Work>, DaemonError> {

@@ -9,16 +9,14 @@ use super::{
         Entry,
         state::{Balance, Paused},
     },
-    recovered::{self, RecoveryStatus},
+    recovered::RecoveryStatus,
     slot::{SlotStatus, Slots, count, over},
+    summary::Summary,
     tasks::{self, CoverageStatus, ReadStatus, ReadyStatus, TaskFacts, TaskStatus},
 };
 use crate::{
     model::{ByteCount, EntryNumber, Lineage, PolicyName, RecoveryPointId, RunId, Seconds, Sha256, SiteName, Timestamp},
-    repository::{
-        catalog::{Catalog, CatalogPoint},
-        record::{Depth, Record},
-    },
+    repository::record::Depth,
 };
 
 /// What is known of one policy.
@@ -32,8 +30,8 @@ pub struct PolicyFacts {
     pub balance: Balance,
     /// The newest entries of its ledger.
     pub history: Vec<Entry>,
-    /// Its record; none when it could not be read.
-    pub record: Option<Record>,
+    /// What its record says; none when it could not be read.
+    pub record: Option<Summary>,
 }
 
 /// A site at an instant.
@@ -226,7 +224,7 @@ pub struct CareFacts {
 
 /// Computes it. `identity` is this installation, where it is known.
 pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts], care: CareFacts, identity: Option<&str>, now: Timestamp) -> Status {
-    let recoveries = policies.iter().filter_map(|facts| recovered::last(&facts.rules.lineage.policy, facts.record.as_ref()?)).collect();
+    let recoveries = policies.iter().filter_map(|facts| facts.record.as_ref()?.recovery.clone()).collect();
     let policies = policies.iter().map(|facts| of_policy(facts, now)).collect();
     let CareFacts { tasks, coverage, ready, reads } = care;
     let tasks = tasks.iter().map(|facts| tasks::status(facts, now)).collect();
@@ -237,19 +235,17 @@ pub fn status(site: &SiteName, leader: Option<Leader>, policies: &[PolicyFacts],
 
 fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
     let balance = &facts.balance;
-    let catalog = facts.record.as_ref().map(|record| Catalog::new(record, &[]));
-    let points = catalog.as_ref().map_or(&[][..], Catalog::points);
-    let good = points.iter().rev().find(|point| point.is_good()).map(of_point);
+    let record = facts.record.as_ref();
+    let good = record.and_then(|record| record.good.clone());
     let age = good.as_ref().map(|point| Seconds::between(point.consistent_from, now));
-    let objective = match (&facts.record, facts.rpo, age) {
+    let objective = match (record, facts.rpo, age) {
         (None, ..) => Objective::Unknown,
         (_, None, _) => Objective::None,
         (_, Some(rpo), Some(age)) if age <= rpo => Objective::Met,
         (_, Some(_), _) => Objective::Broken,
     };
-    let verified = points.iter().rev().find(|point| point.verified.is_some() && point.is_good()).and_then(|point| {
-        Some(Verified { id: point.name.id.clone(), depth: point.verified?, age: Seconds::between(of_point(point).consistent_from, now) })
-    });
+    let verified = record.and_then(|record| record.verified.clone());
+    let verified = verified.map(|(id, depth, consistent_from)| Verified { id, depth, age: Seconds::between(consistent_from, now) });
     let run = balance.open.as_ref().and_then(|open| open.run.clone());
     PolicyStatus {
         policy: facts.rules.lineage.policy.clone(),
@@ -259,30 +255,15 @@ fn of_policy(facts: &PolicyFacts, now: Timestamp) -> PolicyStatus {
         paused: balance.paused.clone(),
         next: facts.rules.timetable.as_ref().and_then(|table| table.slots(now.max(balance.settled)).next()),
         good,
-        newest: points.last().map(of_point),
+        newest: record.and_then(|record| record.newest.clone()),
         age,
         rpo: facts.rpo,
         objective,
         slots: count(&facts.history),
         recent: facts.history.iter().flat_map(over).collect(),
         verified,
-        head: facts.record.as_ref().and_then(Record::head).map(|head| HeadStatus { number: head.number, sha256: head.sha256 }),
-        void: facts.record.as_ref().map_or(0, |record| record.voids().len() + usize::from(record.gap().is_some())),
+        head: record.and_then(|record| record.head.clone()),
+        void: record.map_or(0, |record| record.void),
         identity: balance.identity.clone(),
-    }
-}
-
-fn of_point(point: &CatalogPoint<'_>) -> PointStatus {
-    let manifest = point.point;
-    PointStatus {
-        id: point.name.id.clone(),
-        consistent_from: manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started),
-        started: manifest.started,
-        ended: manifest.ended,
-        complete: manifest.complete,
-        unproven: point.unproven,
-        bytes: manifest.members.iter().map(|member| member.bytes).sum(),
-        stored: manifest.stored_bytes,
-        skew_ms: manifest.skew_ms,
     }
 }

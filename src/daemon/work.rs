@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{DaemonError, fate::Fate};
+use super::{DaemonError, fate::Fate, heap};
 use crate::{
     model::{Cancel, Context, Lineage, Outcome, Problem, RecoveryPointId, RunId, outcome::advise},
     orchestrator::{
@@ -50,12 +50,14 @@ impl Underway {
         let (end, here) = (ended.clone(), Handle::current());
         // What a run does cannot change threads, so it has one.
         let task = tokio::task::spawn_blocking(move || {
-            here.block_on(async {
+            let fate = here.block_on(async {
                 tokio::select! {
                     fate = make(&repo, &lineage, run, &fence, &ctx) => fate,
                     () = end.cancelled() => Ok(Fate::Lost),
                 }
-            })
+            });
+            heap::give_back();
+            fate
         });
         Underway { task, cancel, ended, deadline: Instant::now() + deadline, asked: None }
     }

@@ -12,7 +12,7 @@ use crate::{
     repository::{
         RepositoryError,
         keys::{CaptureFile, IdentityFile, PublicKey},
-        record::{Heads, Record, Standing},
+        record::{Copies, Heads, Record, Standing},
         repo::RepoFile,
         trust::TrustChain,
     },
@@ -148,12 +148,26 @@ impl Repo {
         Ok(found)
     }
 
-    /// Reads a record, and compares it with what was seen here before.
+    /// Reads a record, and compares it with what was seen here before. Entries that this machine has read before, and that the store lists
+    /// unchanged, are not asked for again.
     ///
     /// # Errors
     /// The store's; the record is forked or was rewritten.
     pub async fn record(&self, lineage: &Lineage) -> Result<(Record, Standing), RepoError> {
-        let record = Record::load(&*self.store, &self.trusts, lineage).await?;
+        let place = self.config.locations[&self.location].url.to_string();
+        let copies = Copies::of(&self.config.state_dir, &place, lineage);
+        self.compared(Record::load_beside(&*self.store, &self.trusts, lineage, &copies).await?)
+    }
+
+    /// As [`Repo::record`], with every entry and signature read from the store: for those who ask whether they are there.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record`].
+    pub async fn record_as_stored(&self, lineage: &Lineage) -> Result<(Record, Standing), RepoError> {
+        self.compared(Record::load(&*self.store, &self.trusts, lineage).await?)
+    }
+
+    fn compared(&self, record: Record) -> Result<(Record, Standing), RepoError> {
         let mut heads = Heads::open(&self.config.state_dir.join("heads.json"))?;
         let place = self.config.locations[&self.location].url.to_string();
         let standing = heads.check(&place, &record)?;

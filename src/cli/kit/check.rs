@@ -149,7 +149,7 @@ async fn points(
     });
     let mut found = Vec::new();
     for lineage in repo.all_lineages().await?.into_iter().filter(|lineage| policies.contains(&lineage.policy)) {
-        let (record, _) = repo.record(&lineage).await?;
+        let (record, _) = repo.record_as_stored(&lineage).await?;
         let catalog = Catalog::new(&record, &[]);
         found.extend(catalog.latest().map(|point| (lineage.policy.clone(), format!("{} at {location}", point.name.id))));
     }

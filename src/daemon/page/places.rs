@@ -35,7 +35,7 @@ fn line(row: &PointRow, picture: &Picture) -> Markup {
     let class = if row.state.starts_with("good") { "good" } else { "warn" };
     html! {
         tr {
-            td { code { (row.id) } }
+            td { code { (row.name.id) } }
             td { (time(row.ended)) }
             td { span class={ "tag " (class) } { (row.state) } }
             td.n { (row.bytes) }

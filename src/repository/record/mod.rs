@@ -2,6 +2,7 @@
 
 pub mod append;
 pub mod body;
+pub mod copies;
 pub mod entry;
 pub mod heads;
 pub mod point;
@@ -14,6 +15,7 @@ pub use body::{
     Body, Class, Depth, EpochClose, EpochMode, EpochOpen, Expire, ExpiredPoint, HeadRef, Mark, Promotion, Proof, ProofOutcome, Proven, Prune,
     Recovery, RecoveryOutcome, Restore, RestoredMember, RunEnd, RunWithoutPoint, Wrapping,
 };
+pub use copies::Copies;
 pub(super) use entry::to_line;
 pub use entry::{Entry, MAX_ENTRY, PointRef, TrustRef, VoidRef};
 pub use heads::{Heads, Standing};

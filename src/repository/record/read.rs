@@ -1,12 +1,13 @@
 //! A record as one location shows it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{pin::pin, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     append::MOST_VOIDS,
     body::{Body, Promotion},
+    copies::Copies,
     entry::{Entry, MAX_ENTRY, PointRef},
     point::Point,
     rules::{Fold, Head, VoidReason},
@@ -20,7 +21,7 @@ use crate::{
         layout,
         trust::TrustChain,
     },
-    storage::{ObjectStore, StoreError, list_all},
+    storage::{Listed, ObjectStore, StoreError, list_all},
 };
 
 /// Entries that are fetched at a time.
@@ -30,7 +31,7 @@ const FETCHES: usize = 16;
 #[derive(Debug, Clone)]
 pub struct ValidEntry {
     /// The entry.
-    pub entry: Entry,
+    pub entry: Arc<Entry>,
     /// Of its exact bytes.
     pub sha256: Sha256,
 }
@@ -69,21 +70,41 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record of `lineage`. Objects that are missing or void are looked for among their older versions.
+    /// Reads the record of `lineage`, every entry from the store. Objects that are missing or void are looked for among their older versions.
     ///
     /// Errors: the store's; `Fork` when two versions of one entry are both valid.
     pub async fn load(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
+        Record::load_beside(store, trusts, lineage, &Copies::none()).await
+    }
+
+    /// As [`Record::load`], but an entry of which `copies` has one, and that the listing shows unchanged, is not asked for again.
+    ///
+    /// Errors: those of [`Record::load`].
+    pub async fn load_beside(
+        store: &dyn ObjectStore,
+        trusts: &Arc<TrustChain>,
+        lineage: &Lineage,
+        copies: &Copies,
+    ) -> Result<Record, RepositoryError> {
         let mut record = Record::empty(trusts, lineage)?;
-        let mut shown = fetch_all(store, lineage).await?;
-        // A list may be stale; what it lacks is found by asking for one number after the other.
-        loop {
-            let number = record.fold.next();
-            let listed = shown.remove(&number);
-            if !record.take(store, number, listed).await? {
-                break;
+        let mut found = pin!(stream::iter(numbers(store, lineage).await?).map(|at| find(store, lineage, copies, at)).buffered(FETCHES));
+        let mut signed = Vec::new();
+        let mut is_over = false;
+        while let Some((number, listed, shown)) = found.try_next().await? {
+            // A list may be stale; what it lacks is found by asking for one number after the other.
+            while !is_over && record.fold.next() < number {
+                is_over = !record.take(store, record.fold.next(), None).await?;
+            }
+            if is_over {
+                record.look_above(number, shown, &mut signed);
+            } else if record.fold.next() == number {
+                is_over = !record.take_listed(store, number, &listed, shown, copies).await?;
             }
         }
-        record.look_above(shown);
+        while !is_over {
+            is_over = !record.take(store, record.fold.next(), None).await?;
+        }
+        record.gap = signed.last().map(|highest| Gap { number: record.fold.next(), highest: *highest, above: signed.len() as u64 });
         Ok(record)
     }
 
@@ -111,6 +132,33 @@ impl Record {
         Ok(Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() })
     }
 
+    /// Judges the copy of what is listed at `number`, the next one, or what lies there. False when nothing does.
+    async fn take_listed(
+        &mut self,
+        store: &dyn ObjectStore,
+        number: EntryNumber,
+        listed: &Listed,
+        shown: Option<Shown>,
+        copies: &Copies,
+    ) -> Result<bool, RepositoryError> {
+        let stored = match shown {
+            Some(Shown::Copy(copy)) => match copy.judge(|bytes, text| self.fold.judge(bytes, text)) {
+                Ok(entry) => {
+                    self.accept(entry, copy.sha256);
+                    return Ok(true);
+                }
+                Err(_) => current(store, &listed.key, |sha256| layout::signature(self.fold.lineage(), sha256)).await?,
+            },
+            Some(Shown::Object(stored)) => Some(stored),
+            other => return self.take(store, number, other).await,
+        };
+        let is_there = self.take(store, number, stored.clone().map(Shown::Object)).await?;
+        if let Some(stored) = stored.filter(|stored| self.shows(number, stored.sha256)) {
+            copies.keep(number, listed, &stored);
+        }
+        Ok(is_there)
+    }
+
     /// Judges what lies at `number`, the next one. False when nothing does.
     pub(super) async fn take(&mut self, store: &dyn ObjectStore, number: EntryNumber, listed: Option<Shown>) -> Result<bool, RepositoryError> {
         let lineage = self.fold.lineage().clone();
@@ -120,7 +168,7 @@ impl Record {
         let shown = match listed {
             // What it lies over, if anything, may be ours.
             Some(Shown::TooLarge) => None,
-            Some(Shown::Object(stored)) => Some(stored),
+            Some(Shown::Object(stored) | Shown::Copy(stored)) => Some(stored),
             None => current(store, &key, signature).await?,
         };
         let found = settle(store, &key, shown, signature, |bytes, text| self.fold.judge(bytes, text)).await?;
@@ -157,22 +205,26 @@ impl Record {
         Ok(())
     }
 
-    /// What is left lies above a missing number. Only what is signed makes that a gap: anybody who can put could put something far away.
-    fn look_above(&mut self, rest: BTreeMap<EntryNumber, Shown>) {
-        let number = self.fold.next();
-        let mut signed = Vec::new();
-        for (above, shown) in rest.into_iter().filter(|(above, _)| *above > number) {
-            match shown {
-                Shown::Object(stored) if stored.judge(|bytes, text| self.fold.authentic(above, bytes, text)).is_ok() => signed.push(above),
-                _ => self.strays.push(above),
+    /// Whether a plain read shows this number as a valid entry of these bytes.
+    fn shows(&self, number: EntryNumber, sha256: Sha256) -> bool {
+        self.entries.last().is_some_and(|valid| valid.entry.number == number && valid.sha256 == sha256) && self.covered.last() != Some(&number)
+    }
+
+    /// `number` lies above a missing one. Only what is signed makes that a gap: anybody who can put could put something far away.
+    fn look_above(&mut self, number: EntryNumber, shown: Option<Shown>, signed: &mut Vec<EntryNumber>) {
+        match shown {
+            _ if number <= self.fold.next() => {}
+            None => {}
+            Some(Shown::Object(stored) | Shown::Copy(stored)) if stored.judge(|bytes, text| self.fold.authentic(number, bytes, text)).is_ok() => {
+                signed.push(number)
             }
+            Some(_) => self.strays.push(number),
         }
-        self.gap = signed.last().map(|highest| Gap { number, highest: *highest, above: signed.len() as u64 });
     }
 
     pub(super) fn accept(&mut self, entry: Entry, sha256: Sha256) {
         self.fold.accept(&entry, sha256);
-        self.entries.push(ValidEntry { entry, sha256 });
+        self.entries.push(ValidEntry { entry: Arc::new(entry), sha256 });
     }
 
     pub(super) fn reject(&mut self, number: EntryNumber, reason: VoidReason, sha256: Option<Sha256>) {
@@ -261,20 +313,30 @@ impl Record {
 /// What the listing led to.
 pub(super) enum Shown {
     Object(Stored),
+    /// What it was when it was read before.
+    Copy(Stored),
     TooLarge,
 }
 
-/// Everything that is listed, with its signatures.
-async fn fetch_all(store: &dyn ObjectStore, lineage: &Lineage) -> Result<BTreeMap<EntryNumber, Shown>, StoreError> {
+/// Everything that is listed, by ascending number.
+async fn numbers(store: &dyn ObjectStore, lineage: &Lineage) -> Result<Vec<(EntryNumber, Listed)>, StoreError> {
     let listed = list_all(store, &layout::record_prefix(lineage)).await?;
     let numbered = listed.into_iter().filter_map(|object| Some((EntryNumber(layout::number(&object.key)?), object)));
-    let fetches = numbered.map(|(number, object)| async move {
-        if object.size > MAX_ENTRY {
-            return Ok(Some((number, Shown::TooLarge)));
-        }
-        let stored = current(store, &object.key, |sha256| layout::signature(lineage, sha256)).await?;
-        Ok(stored.map(|stored| (number, Shown::Object(stored))))
-    });
-    let fetched: Vec<_> = stream::iter(fetches).buffer_unordered(FETCHES).try_collect().await?;
-    Ok(fetched.into_iter().flatten().collect())
+    // Another key may end in a number too, and is nothing of the record.
+    Ok(numbered.filter(|(number, object)| object.key == layout::record(lineage, *number)).collect())
+}
+
+/// What is at a number that was listed; nothing when it is gone again.
+async fn find(
+    store: &dyn ObjectStore,
+    lineage: &Lineage,
+    copies: &Copies,
+    (number, listed): (EntryNumber, Listed),
+) -> Result<(EntryNumber, Listed, Option<Shown>), StoreError> {
+    let shown = match copies.find(number, &listed) {
+        _ if listed.size > MAX_ENTRY => Some(Shown::TooLarge),
+        Some(copy) => Some(Shown::Copy(copy)),
+        None => current(store, &listed.key, |sha256| layout::signature(lineage, sha256)).await?.map(Shown::Object),
+    };
+    Ok((number, listed, shown))
 }

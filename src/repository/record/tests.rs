@@ -1,4 +1,9 @@
-use std::{collections::BTreeSet, fs, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 
@@ -14,7 +19,7 @@ use crate::{
         catalog::{Catalog, Selector},
         layout,
     },
-    storage::{ObjectStore, Put, PutOptions},
+    storage::{Counting, ObjectStore, OperationKind, Put, PutOptions},
 };
 
 #[tokio::test]
@@ -90,6 +95,50 @@ async fn what_a_delete_marker_hides_or_junk_covers_is_read_from_its_versions() {
     store.older.lock().unwrap().insert(entry(3), vec![Bytes::from_static(b"older junk"), Bytes::from(third)]);
     let read = Record::load(&store, &lab.trusts, &lab.lineage).await.unwrap();
     assert_eq!((read.head(), read.entries().len(), read.voids().len()), (whole.head(), 4, 0));
+}
+
+#[tokio::test]
+async fn what_was_read_before_and_is_listed_unchanged_is_not_asked_for_again() {
+    let (lab, folder) = (Lab::new().await, tempfile::tempdir().unwrap());
+    let copies = Copies::of(folder.path(), "file:///repo", &lab.lineage);
+    let store = Counting::new(Arc::new(open_store(lab.folder.path())));
+    let asked = async |wanted: u64| {
+        let before = store.count(OperationKind::Get).requests;
+        let read = Record::load_beside(&store, &lab.trusts, &lab.lineage, &copies).await.unwrap();
+        // The last is for the number after the head.
+        assert_eq!(store.count(OperationKind::Get).requests - before, wanted + 1);
+        let (whole, numbers) = (lab.load().await, |record: &Record| record.entries().iter().map(|valid| valid.sha256).collect::<Vec<_>>());
+        assert_eq!((read.head(), numbers(&read), read.voids().len()), (whole.head(), numbers(&whole), whole.voids().len()));
+    };
+    for name in ["one", "two", "three", "four"] {
+        lab.append(&lab.capture, run(name)).await.unwrap();
+    }
+    for wanted in [8, 0] {
+        asked(wanted).await;
+    }
+    lab.append(&lab.capture, run("five")).await.unwrap();
+    for wanted in [2, 0] {
+        asked(wanted).await;
+    }
+    // A copy that says something else, is cut, or is no copy, is none, and is made again.
+    let of = |number: u64| walk(folder.path()).into_iter().find(|path| path.ends_with(number.to_string())).unwrap();
+    let text = fs::read_to_string(of(2)).unwrap();
+    fs::write(of(2), text.replace("two", "owt")).unwrap();
+    fs::write(of(3), &text.as_bytes()[..text.len() - 9]).unwrap();
+    fs::write(of(4), "").unwrap();
+    for wanted in [6, 0] {
+        asked(wanted).await;
+    }
+    // What was put over an entry is seen, of the same size or not.
+    let path = lab.folder.path().join(layout::record(&lab.lineage, EntryNumber(5)).as_str());
+    let size = fs::metadata(&path).unwrap().len() as usize;
+    fs::write(&path, " ".repeat(size)).unwrap();
+    asked(1 + 1).await;
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let below = |path: PathBuf| if path.is_dir() { walk(&path) } else { vec![path] };
+    fs::read_dir(folder).unwrap().flat_map(|entry| below(entry.unwrap().path())).collect()
 }
 
 #[tokio::test]

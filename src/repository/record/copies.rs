@@ -1,0 +1,78 @@
+//! Entries that this machine has read before: an hourly policy has tens of thousands of them after two years, and two requests for each of
+//! them would be made by every command.
+//!
+//! A copy is one file: the time at which the store says that the object was stored, a line feed, the entry (one line), and its signature. It is
+//! believed no more than the store is: it is judged as what comes from there. It may be removed at any time.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    model::{EntryNumber, Lineage},
+    pipeline::sha256,
+    repository::fetch::Stored,
+    storage::Listed,
+};
+
+/// Copies of the entries of one record at one location.
+#[derive(Debug, Clone)]
+pub struct Copies {
+    folder: Option<PathBuf>,
+}
+
+impl Copies {
+    /// None, and none are kept.
+    pub fn none() -> Copies {
+        Copies { folder: None }
+    }
+
+    /// Those of `lineage` at the location `place` (its URL), which lie below `state_dir`.
+    pub fn of(state_dir: &Path, place: &str, lineage: &Lineage) -> Copies {
+        let name = sha256(format!("{place}\n{lineage}").as_bytes()).to_string();
+        Copies { folder: Some(state_dir.join("records").join(&name[..32])) }
+    }
+
+    fn path(&self, number: EntryNumber) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(number.0.to_string()))
+    }
+
+    /// The copy of an object that is still as it was when the copy was made: of the same size, and stored at the same time.
+    pub(super) fn find(&self, number: EntryNumber, listed: &Listed) -> Option<Stored> {
+        let text = Bytes::from(fs::read(self.path(number)?).ok()?);
+        let stored_at = text.iter().position(|byte| *byte == b'\n')? + 1;
+        let signature = stored_at + text[stored_at..].iter().position(|byte| *byte == b'\n')? + 1;
+        let bytes = text.slice(stored_at..signature);
+        let is_same = text[..stored_at - 1] == *listed.modified.to_string().as_bytes() && bytes.len() as u64 == listed.size.0;
+        let text = String::from_utf8_lossy(&text[signature..]).into_owned();
+        is_same.then(|| Stored { sha256: sha256(&bytes), bytes, signatures: vec![text] })
+    }
+
+    /// Keeps a copy of an object as it was listed. One that cannot be written is none: the store is asked the next time too.
+    pub(super) fn keep(&self, number: EntryNumber, listed: &Listed, stored: &Stored) {
+        let (Some(path), [signature]) = (self.path(number), &stored.signatures[..]) else { return };
+        let is_one_line = stored.bytes.iter().position(|byte| *byte == b'\n') == stored.bytes.len().checked_sub(1);
+        // An object that was replaced since it was listed is another one.
+        if !is_one_line || stored.bytes.len() as u64 != listed.size.0 {
+            return;
+        }
+        if let Err(error) = write(&path, &listed.modified.to_string(), &stored.bytes, signature) {
+            tracing::debug!(path = %path.display(), %error, "no copy of an entry is kept");
+        }
+    }
+}
+
+/// Whole or not at all, also beside others who write the same. Nothing is lost with it, so it need not survive a power cut.
+fn write(path: &Path, stored_at: &str, entry: &[u8], signature: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    write!(file, "{stored_at}\n")?;
+    file.write_all(entry)?;
+    file.write_all(signature.as_bytes())?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
