@@ -153,7 +153,7 @@ async fn orders_over_http_take_a_token_of_their_own_and_are_obeyed() {
         (json, order("p", "pause").replace("a test", " "), 400, "reason: write 1 to 500 characters"),
         (json, order("p", "pause").replace("Berta", &"B".repeat(501)), 400, "who: write 1 to 500 characters"),
         (json, order("q", "pause"), 404, "no policy and no task q"),
-        (json, order("p", &"a".repeat(5000)), 413, ""),
+        (json, order("p", &"a".repeat(9000)), 413, ""),
     ] {
         let (found, said) = post(&address, ORDERS, kind, &body);
         assert!(found == status && said.contains(why), "{body}: {found} {said}");

@@ -3,11 +3,14 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, ExitCode, Globals, Report, keys, repo::Repo, runs::words};
+use super::{CliError, ExitCode, Globals, Report, keys, repo::Repo};
 use crate::{
     config::PRIMARY,
     model::{EntryNumber, Lineage, PolicyName, RunId, Sha256},
-    orchestrator::successor::{Successor, successor},
+    orchestrator::{
+        order::words,
+        successor::{Successor, successor},
+    },
     repository::{
         RepositoryError,
         keys::OperatorFile,

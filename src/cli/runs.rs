@@ -6,7 +6,6 @@ use serde_json::json;
 mod orders;
 mod watch;
 
-pub(super) use self::orders::words;
 use self::orders::{OfStep, Word, give};
 use super::{
     CliError, ExitCode, Globals, Report, backup,
@@ -21,7 +20,7 @@ use crate::{
     orchestrator::{
         OrchestratorError,
         execute::Taking,
-        order::Bend,
+        order::{Bend, words},
         process::Life,
         recovery::{screen, takeover},
         restore::{check_free, resume_restore},
@@ -97,10 +96,10 @@ pub enum RunsCommand {
         /// The run
         run: RunId,
         /// Why, for those who read the record
-        #[arg(long, value_parser = orders::words)]
+        #[arg(long, value_parser = words)]
         reason: String,
         /// Who says so; needed for a recovery that runs
-        #[arg(long, value_name = "NAME", value_parser = orders::words)]
+        #[arg(long, value_name = "NAME", value_parser = words)]
         who: Option<String>,
         /// Of a recovery: take back what commands with an undo did; one that does not run does it when it is resumed
         #[arg(long, requires = "who")]

@@ -12,6 +12,7 @@ use crate::{
         order::{self, Order},
     },
     model::{Clock, Lineage, PolicyName, SystemClock},
+    orchestrator::order::words,
     repository::{keys::SigningKey, layout},
     storage,
 };
@@ -60,10 +61,10 @@ pub struct OfPolicy {
     /// The policy or task
     policy: PolicyName,
     /// Who says so
-    #[arg(long, value_name = "NAME", value_parser = order::words)]
+    #[arg(long, value_name = "NAME", value_parser = words)]
     who: String,
     /// Why, for those who read the ledger
-    #[arg(long, value_name = "TEXT", value_parser = order::words)]
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     reason: String,
 }
 

@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     model::{Clock, Lineage, PolicyName, SystemClock, outcome::explain},
+    orchestrator::order::words,
     repository::layout,
     storage,
 };
 
 /// Bytes of an order at most.
-pub const MOST_BODY: usize = 4 << 10;
+pub const MOST_BODY: usize = 8 << 10;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -56,8 +57,8 @@ async fn take(sight: &Sight, headers: &HeaderMap, body: &Bytes) -> Result<String
     let asked: Asked = serde_json::from_slice(body).map_err(|error| {
         wrong(format!("{error}; write {{\"of\": NAME, \"what\": \"run\" or \"pause\" or \"resume\", \"who\": NAME, \"reason\": TEXT}}"))
     })?;
-    let by = order::words(&asked.who).map_err(|why| wrong(format!("who: {why}")))?;
-    let reason = order::words(&asked.reason).map_err(|why| wrong(format!("reason: {why}")))?;
+    let by = words(&asked.who).map_err(|why| wrong(format!("who: {why}")))?;
+    let reason = words(&asked.reason).map_err(|why| wrong(format!("reason: {why}")))?;
     let lineage = ledger_of(sight, &asked.of).await?;
     let failed = |error: &dyn std::error::Error| (StatusCode::BAD_GATEWAY, explain(error));
     let keys = sight.keys().map_err(|error| failed(&error))?;

@@ -40,18 +40,6 @@ pub struct Order {
     pub what: Wish,
 }
 
-/// A name or a reason, as an order holds it.
-///
-/// # Errors
-/// It says nothing, is too long, or has several lines.
-pub fn words(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match (1..=500).contains(&text.len()) && !text.chars().any(char::is_control) {
-        true => Ok(text.to_owned()),
-        false => Err("write 1 to 500 characters on one line".to_owned()),
-    }
-}
-
 /// Writes an order under the next number, whatever number it has, and gives that.
 ///
 /// # Errors

@@ -21,7 +21,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often other people may be faster.
 const MOST_RACES: usize = 1000;
 /// Longest name and longest reason, in characters.
-pub const WORDS_MAX: usize = 1000;
+const WORDS_MAX: usize = 500;
+
+/// A name or a reason, as people give it: one line.
+///
+/// # Errors
+/// It says nothing, is too long, or has several lines.
+pub fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match (1..=WORDS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("write 1 to {WORDS_MAX} characters on one line")),
+    }
+}
 
 /// One numbered order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::{
     model::{RunId, StepId},
     orchestrator::{
         OrchestratorError,
-        order::{Bend, Order, WORDS_MAX},
+        order::{Bend, Order, words},
         process::Life,
     },
 };
@@ -35,17 +35,6 @@ pub struct OfStep {
     /// Who and why
     #[command(flatten)]
     pub word: Word,
-}
-
-/// A name or a reason.
-pub(in crate::cli) fn words(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("expected a text".to_owned()),
-        text if text.chars().count() > WORDS_MAX || text.contains(char::is_control) => {
-            Err(format!("expected one line of at most {WORDS_MAX} characters"))
-        }
-        text => Ok(text.to_owned()),
-    }
 }
 
 /// Gives an order.
