@@ -158,7 +158,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let run_id = plan.run.clone();
     let key = runs::capture_key(&request.keys, &request.lineage);
     let journal = Journal::create(Arc::clone(&request.control), run_id.clone(), key.clone());
-    let run = Run::begin(plan.clone(), journal, ctx).await?;
+    let run = Run::begin(plan, journal, ctx).await?;
     let adopted: Vec<RunId> = left.iter().map(|(run, _)| run.clone()).collect();
     for old in &adopted {
         runs::close(&request.control, old, &key, &run_id, ctx).await?;
@@ -212,6 +212,15 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let journalled = journalling.await.map_err(|_| OrchestratorError::TornDown)?;
     let outcome = executed?;
     journalled?;
+    let (entry, members) = results(&run);
+    if entry.is_some_and(|number| record.point(number).is_some()) {
+        spent::release(owners, &record, ctx).await;
+    }
+    Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
+}
+
+/// The entry that a run has written, and what its captures amount to.
+fn results(run: &Run) -> (Option<EntryNumber>, Vec<(StepId, Output)>) {
     let state = run.snapshot();
     let output = |id: &StepId| match state.steps.get(id) {
         Some(StepState::Ended(_, output)) => Some(output.clone()),
@@ -221,12 +230,8 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
         Some(Output::Entry { number }) => Some(number),
         _ => None,
     };
-    if entry.is_some_and(|number| record.point(number).is_some()) {
-        spent::release(owners, &record, ctx).await;
-    }
-    let members = plan.step_ids().into_iter().filter_map(|id| Some((id.clone(), output(&id)?)));
-    let members = members.filter(|(_, output)| matches!(output, Output::Content { .. })).collect();
-    Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
+    let members = state.plan.step_ids().into_iter().filter_map(|id| Some((id.clone(), output(&id)?)));
+    (entry, members.filter(|(_, output)| matches!(output, Output::Content { .. })).collect())
 }
 
 async fn journal_checkpoints(run: Arc<Run>, mut checkpoints: mpsc::Receiver<CheckpointRequest>) -> Result<(), OrchestratorError> {

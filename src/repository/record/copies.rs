@@ -71,7 +71,7 @@ fn write(path: &Path, stored_at: &str, entry: &[u8], signature: &str) -> io::Res
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    write!(file, "{stored_at}\n")?;
+    writeln!(file, "{stored_at}")?;
     file.write_all(entry)?;
     file.write_all(signature.as_bytes())?;
     file.persist(path).map(drop).map_err(|error| error.error)

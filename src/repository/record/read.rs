@@ -216,7 +216,7 @@ impl Record {
             _ if number <= self.fold.next() => {}
             None => {}
             Some(Shown::Object(stored) | Shown::Copy(stored)) if stored.judge(|bytes, text| self.fold.authentic(number, bytes, text)).is_ok() => {
-                signed.push(number)
+                signed.push(number);
             }
             Some(_) => self.strays.push(number),
         }
