@@ -41,6 +41,8 @@ fn make_noise(world: &World) {
     };
     ask(&world.a, "PUT", &world.of("noise"), r#"{"settings": {"number_of_replicas": 0}, "mappings": {"properties": {"noise": {"enabled": false}}}}"#);
     write(&world.a, &world.of("noise"), &(0..150).map(noise).collect::<Vec<_>>());
+    // A busy cluster may have written it in several small files.
+    ask(&world.a, "POST", &format!("{}/_forcemerge?max_num_segments=1", world.of("noise")), "");
 }
 
 /// Fills the mirror once more, and says what that was.

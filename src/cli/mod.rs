@@ -137,6 +137,9 @@ fn start(cli: Cli, command: &str) -> ExitCode {
     if let Err(error) = log(&globals, is_daemon) {
         return output::finish(command, Err(error), &globals);
     }
+    if is_daemon {
+        crate::daemon::heap::share();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE).build() {
         Ok(runtime) => runtime,
         Err(error) => return output::finish(command, Err(CliError::from_error(ExitCode::Failed, "runtime", &error)), &globals),

@@ -12,7 +12,7 @@ pub mod errand;
 mod error;
 pub mod facts;
 pub mod fate;
-mod heap;
+pub mod heap;
 pub mod identity;
 mod keeper;
 pub mod leader;
