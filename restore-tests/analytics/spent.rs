@@ -68,7 +68,6 @@ async fn a_snapshot_of_analytics_goes_when_its_point_is_pruned_and_no_other_does
     give_up(&world.site, "p@we/1", ("operator.key", Role::Operator), kept[0].0).await;
     let said = world.site.run(&["prune", "p"], 0);
     assert!(said.contains(": deleted "), "{said}");
-    // The cluster keeps what it reads, and that fails no run.
     // The cluster deletes nothing that it restores from.
     let again = format!("again-{}", world.name);
     let body = json!({"indices": world.of("slow"), "rename_pattern": ".+", "rename_replacement": again, "include_global_state": false});

@@ -16,12 +16,12 @@ const STALE: SignedDuration = SignedDuration::from_hours(48);
 /// Has every source remove what its system keeps for points of `record` that were pruned, and for runs that ended without one. What is said of it
 /// is told and changes nothing: the point of this run is written.
 pub async fn release(owners: Vec<(Owner, Arc<dyn Source>)>, record: &Record, ctx: &Context) {
-    let pruned = Arc::new(pruned(record));
+    let runs = Arc::new(Runs::of(record));
     for (owner, source) in owners {
-        let (pruned, ctx) = (Arc::clone(&pruned), ctx.clone());
+        let (runs, ctx) = (Arc::clone(&runs), ctx.clone());
         let releasing = move || {
             let now = ctx.clock.now();
-            for said in source.release(&owner, &|run| is_spent(run, &pruned, now), &ctx) {
+            for said in source.release(&owner, &|run| runs.is_spent(run, now), &ctx) {
                 ctx.observer.event(&Event::Note { text: format!("{}: {}: {}", owner.member, said.subject, said.what) });
             }
         };
@@ -31,17 +31,44 @@ pub async fn release(owners: Vec<(Owner, Arc<dyn Source>)>, record: &Record, ctx
     }
 }
 
-/// The runs that made points, and whether these are gone.
-fn pruned(record: &Record) -> BTreeMap<RunId, bool> {
-    let state = record.state();
-    let of = |number| {
-        let (_, point) = record.point(number)?;
-        Some((point.run.clone(), state.epochs.get(&point.epoch).is_some_and(|epoch| epoch.pruned.is_some())))
-    };
-    state.points.keys().filter_map(|number| of(*number)).collect()
+/// What a record says of runs.
+#[derive(Debug)]
+struct Runs {
+    /// Those that made points, and whether these are gone.
+    pruned: BTreeMap<RunId, bool>,
+    /// Whether there are void numbers: what lies there may have been a point, of which another location has a good copy.
+    has_voids: bool,
 }
 
-fn is_spent(run: &RunId, pruned: &BTreeMap<RunId, bool>, now: Timestamp) -> bool {
-    let is_stale = || run.start().is_some_and(|start| now.duration_since(start) > STALE);
-    pruned.get(run).copied().unwrap_or_else(is_stale)
+impl Runs {
+    fn of(record: &Record) -> Runs {
+        let state = record.state();
+        let of = |number| {
+            let (_, point) = record.point(number)?;
+            Some((point.run.clone(), state.epochs.get(&point.epoch).is_some_and(|epoch| epoch.pruned.is_some())))
+        };
+        Runs { pruned: state.points.keys().filter_map(|number| of(*number)).collect(), has_voids: !record.voids().is_empty() }
+    }
+
+    fn is_spent(&self, run: &RunId, now: Timestamp) -> bool {
+        let is_stale = || run.start().is_some_and(|start| now.duration_since(start) > STALE);
+        self.pruned.get(run).copied().unwrap_or_else(|| !self.has_voids && is_stale())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_spent_when_its_point_is_pruned_or_it_made_none_long_ago_and_nothing_is_void() {
+        let run = |name: &str| -> RunId { name.parse().unwrap() };
+        let (kept, gone, old, new) =
+            (run("20261101T120000Z-00000001"), run("20261102T120000Z-00000002"), run("20261103T120000Z-00000003"), run("20261121T120000Z-00000004"));
+        let mut runs = Runs { pruned: [(kept.clone(), false), (gone.clone(), true)].into(), has_voids: false };
+        let spent = |runs: &Runs| [&kept, &gone, &old, &new].map(|run| runs.is_spent(run, "2026-11-22T12:00:00Z".parse().unwrap()));
+        assert_eq!(spent(&runs), [false, true, true, false]);
+        runs.has_voids = true;
+        assert_eq!(spent(&runs), [false, true, false, false]);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::api::Api;
+use super::{api::Api, snapshot::listed};
 use crate::{
     config::AnalyticsConfig,
     model::Context,
@@ -70,8 +70,6 @@ impl LiveRepository {
     /// # Errors
     /// When the cluster does not say.
     pub fn snapshots(&self) -> Result<BTreeSet<String>, SourceError> {
-        let found = self.api.get(&["_snapshot", &self.name, "_all"], "verbose=false")?;
-        let listed = found["snapshots"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(listed.iter().filter_map(|snapshot| snapshot["uuid"].as_str().map(str::to_owned)).collect())
+        Ok(listed(&self.api, &self.name)?.into_iter().map(|(_, uuid)| uuid).collect())
     }
 }

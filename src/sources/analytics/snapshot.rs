@@ -114,6 +114,17 @@ impl Snapshot {
     }
 }
 
+/// Names and identities of all snapshots of a repository, as a list that costs the cluster no look at each of them.
+///
+/// # Errors
+/// When the cluster does not say.
+pub fn listed(api: &Api, repository: &str) -> Result<Vec<(String, String)>, SourceError> {
+    let found = api.get(&["_snapshot", repository, "_all"], "verbose=false")?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let one = |snapshot: &Value| Some((text(&snapshot["snapshot"])?, text(&snapshot["uuid"])?));
+    Ok(found["snapshots"].as_array().into_iter().flatten().filter_map(one).collect())
+}
+
 /// What the repository says of a snapshot.
 ///
 /// # Errors

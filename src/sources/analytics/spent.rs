@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::api::Api;
+use super::{api::Api, snapshot::listed};
 use crate::{
     config::AnalyticsConfig,
     model::{Context, Problem, RunId, outcome::advise},
@@ -40,8 +40,8 @@ fn run_of(name: &str, owner: &Owner) -> Option<RunId> {
 pub fn remove(api: &Api, config: &AnalyticsConfig, owner: &Owner, is_spent: &dyn Fn(&RunId) -> bool, ctx: &Context) -> Vec<Problem> {
     let told = |subject: &str, what: String| Problem { subject: format!("snapshot {subject}"), what };
     let cannot = |error: &SourceError| format!("its point is gone, and it cannot be removed now: {}", advise(error, error.hint()));
-    let mut names = match names(api, config) {
-        Ok(names) => names,
+    let mut names: Vec<String> = match listed(api, &config.repository) {
+        Ok(listed) => listed.into_iter().map(|(name, _)| name).collect(),
         Err(error) => return vec![told("*", format!("whether there are any whose points are gone is not known: {}", advise(&error, error.hint())))],
     };
     names.retain(|name| run_of(name, owner).is_some_and(|run| is_spent(&run)));
@@ -60,13 +60,6 @@ pub fn remove(api: &Api, config: &AnalyticsConfig, owner: &Owner, is_spent: &dyn
         }
     }
     said
-}
-
-/// Names of all snapshots, as a list that costs the cluster no look at each of them.
-fn names(api: &Api, config: &AnalyticsConfig) -> Result<Vec<String>, SourceError> {
-    let found = api.get(&["_snapshot", &config.repository, "_all"], "verbose=false")?;
-    let listed = found["snapshots"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(listed.iter().filter_map(|snapshot| snapshot["snapshot"].as_str().map(str::to_owned)).collect())
 }
 
 #[cfg(test)]
@@ -88,7 +81,7 @@ mod tests {
     fn refusing(names: &[String]) -> AnalyticsConfig {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let listed: Vec<_> = names.iter().map(|name| serde_json::json!({"snapshot": name})).collect();
+        let listed: Vec<_> = names.iter().map(|name| serde_json::json!({"snapshot": name, "uuid": "u"})).collect();
         let listed = serde_json::json!({"snapshots": listed}).to_string();
         std::thread::spawn(move || {
             for stream in listener.incoming() {

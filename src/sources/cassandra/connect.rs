@@ -109,14 +109,12 @@ impl Door<'_> {
     }
 
     /// Opens a session. The driver does not always tell why it could not: then it is asked again, for some seconds.
-    async fn open(&self, metadata: bool, datacentre: Option<&str>) -> Result<Session, CassandraError> {
-        let began = Instant::now();
+    async fn open(&self, datacentre: Option<&str>) -> Result<Session, CassandraError> {
+        let (began, mut metadata) = (Instant::now(), true);
         loop {
             match self.builder(metadata, datacentre)?.build().await {
                 // Before 3.0 there is no system_schema.
-                Err(NewSessionError::MetadataError(MetadataError::FetchError(_) | MetadataError::Keyspaces(_))) if metadata => {
-                    return Box::pin(self.open(false, datacentre)).await;
-                }
+                Err(NewSessionError::MetadataError(MetadataError::FetchError(_) | MetadataError::Keyspaces(_))) if metadata => metadata = false,
                 ended => match ended.map_err(|error| refusal(self.config, &error)) {
                     Err(CassandraError::Connect { why: Refusal::Other, .. }) if began.elapsed() < UNCLEAR => tokio::time::sleep(AGAIN).await,
                     ended => return ended,
@@ -130,7 +128,7 @@ impl Door<'_> {
 pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result<Cluster, CassandraError> {
     let door = Door::new(config)?;
     // A quoted type spoils the driver's full metadata: tables are read by ourselves.
-    let mut session = door.open(true, config.datacentre.as_deref()).await?;
+    let mut session = door.open(config.datacentre.as_deref()).await?;
     let nodes = nodes(&session).await?;
     let datacentre = config.datacentre.clone().unwrap_or_else(|| nodes[0].datacentre.clone());
     if !nodes.iter().any(|node| node.datacentre == datacentre) {
@@ -145,7 +143,7 @@ pub(super) async fn connect(config: &CassandraConfig, cancel: &Cancel) -> Result
     // A session costs the nodes a check of the password for each connection, which is slow on purpose: a second one is opened only to prefer a
     // datacentre that was not known before.
     if config.datacentre.is_none() && nodes.iter().any(|node| node.datacentre != datacentre) {
-        session = door.open(true, Some(&datacentre)).await?;
+        session = door.open(Some(&datacentre)).await?;
     }
     let seen = session.get_cluster_state().get_nodes_info().len();
     if seen != nodes.len() {
