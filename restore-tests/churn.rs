@@ -49,7 +49,8 @@ async fn month(pack: u64, begin: impl Fn(&World), change: impl Fn(&World, u64)) 
         month.ratios.push(point.needed_bytes.0 as f64 / point.live_bytes.0 as f64);
         month.stored += point.stored_bytes.0;
         month.live = point.live_bytes.0;
-        month.epochs += usize::from(epoch.replace(point.epoch.clone()) != Some(point.epoch.clone()));
+        let (_, of) = &end.record.state().points[&end.entry.unwrap()];
+        month.epochs += usize::from(epoch.replace(of.clone()).as_ref() != Some(of));
     }
     month
 }

@@ -21,7 +21,7 @@ use hourglass::{
     },
     repository::{
         keys::{CaptureFile, IdentityFile, OperatorFile, vault},
-        record::{Point, Record},
+        record::{Copies, Outline, Point, Record},
         repo::RepoFile,
         trust::TrustChain,
     },
@@ -206,7 +206,7 @@ impl World {
     /// What a backup of `policy` needs, with its record as `stores` show it.
     pub async fn request(&self, policy: &str, stores: &Stores) -> Result<BackupRequest, OrchestratorError> {
         let repo = self.repo().await;
-        let record = Record::load(&*stores.data, &repo.trusts, &self.lineage(policy)).await?;
+        let record = Record::load_beside(&*stores.data, &repo.trusts, &self.lineage(policy), &Copies::none()).await?;
         Ok(request(&repo.config, repo.id.clone(), self.capture(), record, stores))
     }
 
@@ -323,7 +323,13 @@ impl World {
     }
 }
 
-fn request(config: &Config, repository: hourglass::model::RepositoryId, keys: CaptureFile, record: Record, stores: &Stores) -> BackupRequest {
+fn request(
+    config: &Config,
+    repository: hourglass::model::RepositoryId,
+    keys: CaptureFile,
+    record: Record<Outline>,
+    stores: &Stores,
+) -> BackupRequest {
     let lineage = record.lineage().clone();
     let policy = config.policies[&lineage.policy].clone();
     let member = |(name, need): (&MemberName, &hourglass::config::Need)| {

@@ -200,10 +200,9 @@ fn take(missing: &mut BTreeSet<PackInfo>, digest: Sha256, list: &PackList, refs:
 }
 
 async fn earlier_lists(job: &BackupJob, to: &Destination) -> Result<HashMap<Sha256, PackList>, BackupError> {
-    let record = job.record.lock().await.clone();
-    let points = record.state().epochs.get(&to.epoch).map(|epoch| epoch.points.clone()).unwrap_or_default();
+    let points = job.record.lock().await.open_manifests(&to.epoch).to_vec();
     let mut lists = HashMap::new();
-    for list in points.iter().filter_map(|number| record.point(*number)).flat_map(|(_, point)| &point.pack_lists) {
+    for list in points.iter().flat_map(|point| &point.pack_lists) {
         if lists.contains_key(&list.sha256) {
             continue;
         }

@@ -25,7 +25,7 @@ use crate::{
         index::{ChunkIndex, Fragment},
         keys::CaptureFile,
         layout,
-        record::{Point, Record},
+        record::{EpochOpen, Outline, Point, Record},
     },
     sources::{Owner, Source},
     storage::{ObjectStore, list_all},
@@ -72,7 +72,7 @@ pub struct BackupJob {
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
     /// The record, as far as it is known.
-    pub record: AsyncMutex<Record>,
+    pub record: AsyncMutex<Record<Outline>>,
     /// The cluster's secrets.
     pub keys: CaptureFile,
     /// What to capture.
@@ -115,19 +115,14 @@ impl BackupJob {
     }
 
     async fn prepare(&self, epoch: &EpochId, ctx: &Context) -> Result<Arc<Destination>, BackupError> {
-        let record = self.record.lock().await.clone();
-        let opened = record.state().epochs.get(epoch).ok_or(RepositoryError::EpochClosed { lineage: self.lineage.clone() })?.clone();
-        let unknown = || RepositoryError::UnknownVault { vault: opened.open.vault.clone() };
-        let vault = record.trusts().vault(&opened.open.vault).ok_or_else(unknown)?;
-        let recipient: VaultRecipient = vault.recipient.parse()?;
+        let (open, recipient, manifests) = self.opened_epoch(epoch).await?;
         let index_key: VaultIdentity = self.keys.index_identity.expose().parse()?;
-        let rolling = opened.open.mode == EpochMode::Rolling;
+        let rolling = open.mode == EpochMode::Rolling;
         let scan = ctx.clock.now();
         let (mut index, mut hints) = (ChunkIndex::default(), HintTable::default());
         if rolling {
             let known = Known { job: self, epoch, key: &index_key, present: self.present(epoch).await? };
-            let points: Vec<&Point> = opened.points.iter().filter_map(|number| record.point(*number)).map(|(_, point)| point).collect();
-            known.load(&points, &mut index, &mut hints).await?;
+            known.load(&manifests, &mut index, &mut hints).await?;
         }
         let pool = CpuPool::new(ctx.limits.workers);
         Ok(Arc::new(Destination {
@@ -136,7 +131,7 @@ impl BackupJob {
             epoch: epoch.clone(),
             vault: recipient,
             index_key: index_key.recipient(),
-            retain_until: opened.open.retain_until,
+            retain_until: open.retain_until,
             chunk_key: rolling.then(|| self.keys.lineage_chunk_key(&self.lineage)),
             index: Mutex::new(index),
             hints,
@@ -147,6 +142,15 @@ impl BackupJob {
             budget: Budget::new(crate::model::ByteCount(ctx.limits.memory.0 / 2)),
             checkpoints: self.checkpoints.clone(),
         }))
+    }
+
+    /// What opened an epoch, to whom it is encrypted, and its manifests if it takes more.
+    async fn opened_epoch(&self, epoch: &EpochId) -> Result<(EpochOpen, VaultRecipient, Vec<Arc<Point>>), BackupError> {
+        let record = self.record.lock().await;
+        let opened = record.state().epochs.get(epoch).ok_or(RepositoryError::EpochClosed { lineage: self.lineage.clone() })?;
+        let unknown = || RepositoryError::UnknownVault { vault: opened.open.vault.clone() };
+        let vault = record.trusts().vault(&opened.open.vault).ok_or_else(unknown)?;
+        Ok((opened.open.clone(), vault.recipient.parse()?, record.open_manifests(epoch).to_vec()))
     }
 
     /// Packs of the epoch that the store has: what is not there is stored again, whatever the index says.
@@ -196,7 +200,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    async fn load(&self, points: &[&Point], index: &mut ChunkIndex, hints: &mut HintTable) -> Result<(), BackupError> {
+    async fn load(&self, points: &[Arc<Point>], index: &mut ChunkIndex, hints: &mut HintTable) -> Result<(), BackupError> {
         let adopted = || self.job.adopted.iter().filter(|checkpoint| checkpoint.epoch == *self.epoch);
         let fragments = points.iter().flat_map(|point| &point.index).chain(adopted().flat_map(|checkpoint| &checkpoint.index));
         for digest in fragments {

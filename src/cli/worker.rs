@@ -121,7 +121,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<Report, CliError
 
 async fn capture(args: &PartArgs, lineage: &Lineage, globals: &Globals) -> Result<(), CliError> {
     let repo = Repo::open(globals, PRIMARY).await?;
-    let (record, _) = repo.record(lineage).await?;
+    let (record, _) = repo.outline(lineage).await?;
     let keys = repo.capture_file()?;
     let place = Place { store: storage::open(&repo.config.control).await?, key: runs::capture_key(&keys, lineage) };
     let tools = CaptureTools { repository: repo.id, store: repo.store, record, keys, place };

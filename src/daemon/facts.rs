@@ -6,7 +6,7 @@ use super::{
     DaemonError,
     decide::Rules,
     heap, lease,
-    ledger::{Entry, Ledger, Place, key},
+    ledger::{Entry, Place, key, state::Balance, tail::Tail},
     status::{CareFacts, PolicyFacts, Status, status},
     summary::Summary,
     tasks::{CoverageStatus, ReadStatus, ReadyStatus, TaskFacts},
@@ -24,9 +24,6 @@ use crate::{
     storage::{self, ObjectStore},
 };
 
-/// Entries of each ledger that are counted.
-const COUNTED: usize = 200;
-
 /// What is known of a record, and what it is known from.
 #[derive(Debug)]
 struct Known {
@@ -42,7 +39,7 @@ pub struct Reader {
     /// This installation, where it is known.
     identity: Option<String>,
     records: BTreeMap<Lineage, Known>,
-    histories: BTreeMap<Lineage, Vec<Entry>>,
+    histories: BTreeMap<Lineage, Tail>,
 }
 
 impl Reader {
@@ -61,12 +58,12 @@ impl Reader {
         let mut facts = Vec::new();
         for lineage in repo.written() {
             let policy = &config.policies[&lineage.policy];
-            let place = Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() };
+            let (history, balance) = self.history(Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() }).await?;
             facts.push(PolicyFacts {
                 rules: Rules::new(lineage.clone(), &policy.timing),
                 rpo: policy.rpo.map(Seconds::from),
-                history: self.history(&place).await?,
-                balance: Ledger::open(place).await?.balance().clone(),
+                history,
+                balance,
                 record: self.record(&repo, &lineage).await.inspect_err(|error| tracing::warn!(%error, "a record cannot be read")).ok(),
             });
         }
@@ -81,13 +78,8 @@ impl Reader {
         let mut care = CareFacts::default();
         for (name, task) in &config.tasks {
             let lineage = config.task_ledger(name);
-            let place = Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() };
-            care.tasks.push(TaskFacts {
-                rules: Rules::new(lineage, &task.timing),
-                does: task.work.kind(),
-                history: self.history(&place).await?,
-                balance: Ledger::open(place).await?.balance().clone(),
-            });
+            let (history, balance) = self.history(Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() }).await?;
+            care.tasks.push(TaskFacts { rules: Rules::new(lineage, &task.timing), does: task.work.kind(), history, balance });
         }
         let findings = Findings::new(Arc::clone(control), keys);
         care.coverage = findings.newest::<Coverage>(findings::COVERAGE).await?.map(CoverageStatus::of);
@@ -99,13 +91,11 @@ impl Reader {
         Ok(care)
     }
 
-    /// The newest entries of a ledger, of which only those are read that are not known.
-    async fn history(&mut self, place: &Place) -> Result<Vec<Entry>, DaemonError> {
-        let known = self.histories.entry(place.lineage.clone()).or_default();
-        let newer = place.since(known.last().map_or(0, |entry| entry.number), COUNTED).await?;
-        known.extend(newer);
-        known.drain(..known.len().saturating_sub(COUNTED));
-        Ok(known.clone())
+    /// The newest entries of a ledger, and what all of them add up to.
+    async fn history(&mut self, place: Place) -> Result<(Vec<Entry>, Balance), DaemonError> {
+        let tail = self.histories.entry(place.lineage.clone()).or_default();
+        tail.look(&place).await?;
+        Ok((tail.entries().to_vec(), tail.balance(place).await?))
     }
 
     async fn record(&mut self, repo: &Repo, lineage: &Lineage) -> Result<Summary, DaemonError> {
@@ -115,7 +105,7 @@ impl Reader {
                 return Ok(known.summary.clone());
             }
         }
-        let (record, _) = repo.record(lineage).await?;
+        let (record, _) = repo.outline(lineage).await?;
         let next = record.head().map_or(EntryNumber(1), |head| head.number.next());
         let known = Known { summary: Summary::of(&record), next, trust: repo.trusts.head() };
         let summary = known.summary.clone();

@@ -155,7 +155,7 @@ impl Keeper {
         let lineage = self.book.lineage.clone();
         let place = ledger::Place { store: Arc::clone(&self.book.control), key: ledger::key(&keys, &lineage), lineage: lineage.clone() };
         let history = place.history(REPORTED).await?;
-        let mut record = self.repo.record_to_write(&lineage).await?;
+        let mut record = self.repo.outline_to_write(&lineage).await?;
         let owed = owed(&history, &record, &lineage, self.book.now());
         if !owed.is_empty() && !self.may_write().await? {
             return Ok(false);

@@ -15,9 +15,9 @@ use crate::{
     orchestrator::{repo::Repo, runs, state::StepState},
     pipeline::sha256,
     repository::{
-        catalog::{Catalog, CatalogPoint},
+        catalog::CatalogPoint,
         layout,
-        record::{Body, Depth, MemberOutcome, PointRef, Record, RecoveryOutcome},
+        record::{Body, Depth, MemberOutcome, Outline, PointOutline, PointRef, Record, RecoveryOutcome},
     },
     storage::{self, ErrorKind},
 };
@@ -101,17 +101,17 @@ pub struct ProofRow {
 /// The primary location does not answer.
 pub async fn draw(config: &Config, status: Status) -> Result<Picture, DaemonError> {
     let repo = Repo::connect(config.clone(), PRIMARY).await?;
-    let mut records: Vec<Record> = Vec::new();
+    let mut records: Vec<Record<Outline>> = Vec::new();
     for lineage in repo.lineages() {
         // Why one cannot be read is among the conditions.
-        records.extend(repo.record(&lineage).await.map(|(record, _)| record).ok());
+        records.extend(repo.outline(&lineage).await.map(|(record, _)| record).ok());
     }
     let mut points: BTreeMap<PolicyName, Vec<PointRow>> = BTreeMap::new();
     for record in &records {
-        let others: Vec<&Record> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
-        let rows = Catalog::new(record, &others).points().iter().rev().filter(|point| !point.pruned).map(row).collect::<Vec<_>>();
+        let others: Vec<&Record<Outline>> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
+        let rows = record.state().points.keys().rev().filter_map(|number| CatalogPoint::of(record, &others, *number));
         let of = points.entry(record.lineage().policy.clone()).or_default();
-        of.extend(rows);
+        of.extend(rows.filter(|point| !point.pruned).map(row).take(MOST_POINTS));
         of.truncate(MOST_POINTS);
     }
     let mut locations = Vec::new();
@@ -150,8 +150,8 @@ async fn manifests(config: &Config, name: &str, points: impl Iterator<Item = &Po
     Ok(held.into_iter().flatten().collect())
 }
 
-fn row(point: &CatalogPoint<'_>) -> PointRow {
-    let state = match point {
+fn row(point: CatalogPoint<'_, PointOutline>) -> PointRow {
+    let state = match &point {
         point if point.suspect => "suspect",
         point if !point.point.complete => "incomplete",
         point if point.unproven => "unproven",
@@ -159,8 +159,7 @@ fn row(point: &CatalogPoint<'_>) -> PointRow {
         point if point.held => "good, held",
         _ => "good",
     };
-    let bytes = point.point.members.iter().map(|member| member.bytes).sum();
-    PointRow { name: point.name.clone(), ended: point.point.ended, state, bytes, verified: point.verified, at: Vec::new() }
+    PointRow { ended: point.point.ended, state, bytes: point.point.bytes, name: point.name, verified: point.verified, at: Vec::new() }
 }
 
 async fn work(config: &Config, repo: &Repo, status: &Status) -> Result<Vec<Work>, DaemonError> {
@@ -186,8 +185,8 @@ async fn work(config: &Config, repo: &Repo, status: &Status) -> Result<Vec<Work>
     Ok(found)
 }
 
-fn proofs(records: &[Record]) -> Vec<ProofRow> {
-    let mut found: Vec<ProofRow> = records.iter().flat_map(|record| record.entries()).filter_map(|valid| proof(&valid.entry.body)).collect();
+fn proofs(records: &[Record<Outline>]) -> Vec<ProofRow> {
+    let mut found: Vec<ProofRow> = records.iter().flat_map(Record::told).filter_map(proof).collect();
     found.sort_by_key(|row| std::cmp::Reverse(row.ended));
     found.truncate(MOST_PROOFS);
     found

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     model::{PolicyName, Seconds, Timestamp},
-    repository::record::{Body, Record, RecoveryOutcome},
+    repository::record::{Body, Outline, Record, RecoveryOutcome},
 };
 
 /// The last recovery of a policy.
@@ -25,9 +25,9 @@ pub struct RecoveryStatus {
 }
 
 /// The newest that a record tells of.
-pub fn last(policy: &PolicyName, record: &Record) -> Option<RecoveryStatus> {
-    record.entries().iter().rev().find_map(|valid| {
-        let Body::Recovery(recovery) = &valid.entry.body else { return None };
+pub fn last(policy: &PolicyName, record: &Record<Outline>) -> Option<RecoveryStatus> {
+    record.told().rev().find_map(|body| {
+        let Body::Recovery(recovery) = body else { return None };
         let took = |until: Option<Timestamp>| until.map(|until| Seconds::between(recovery.declared, until));
         Some(RecoveryStatus {
             policy: policy.clone(),

@@ -1,7 +1,5 @@
 //! What the record is owed: runs that the ledger knows and that made no point.
 
-use std::collections::BTreeSet;
-
 use super::ledger::{
     Entry,
     event::{End, Happened, Span},
@@ -9,14 +7,12 @@ use super::ledger::{
 use crate::{
     model::{Lineage, RunId, Timestamp},
     pipeline::sha256,
-    repository::record::{Body, Record, RunEnd, RunWithoutPoint},
+    repository::record::{Outline, Record, RunEnd, RunWithoutPoint},
 };
 
 /// Entries of the record for slots that failed or were missed, as far as it lacks them. Slots that were missed one after the other on one day (UTC) for
 /// one reason are one entry, once the day is over or something else happened.
-pub fn owed(history: &[Entry], record: &Record, lineage: &Lineage, now: Timestamp) -> Vec<RunWithoutPoint> {
-    let known: BTreeSet<&RunId> =
-        record.entries().iter().filter_map(|valid| if let Body::Run(run) = &valid.entry.body { Some(&run.run) } else { None }).collect();
+pub fn owed(history: &[Entry], record: &Record<Outline>, lineage: &Lineage, now: Timestamp) -> Vec<RunWithoutPoint> {
     let mut found: Vec<RunWithoutPoint> = Vec::new();
     let mut group: Option<(Span, String)> = None;
     for entry in history {
@@ -39,7 +35,7 @@ pub fn owed(history: &[Entry], record: &Record, lineage: &Lineage, now: Timestam
     }
     let is_over = group.as_ref().is_some_and(|(span, _)| day(span.last) != day(now));
     found.extend(group.filter(|_| is_over).map(|(span, why)| missed(lineage, span, &why)));
-    found.retain(|run| !known.contains(&run.run));
+    found.retain(|run| !record.is_without_point(&run.run));
     found
 }
 

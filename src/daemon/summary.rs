@@ -7,8 +7,8 @@ use super::{
 use crate::{
     model::{RecoveryPointId, Timestamp},
     repository::{
-        catalog::{Catalog, CatalogPoint},
-        record::{Depth, Record},
+        catalog::CatalogPoint,
+        record::{Depth, Outline, PointOutline, Record},
     },
 };
 
@@ -31,17 +31,13 @@ pub struct Summary {
 
 impl Summary {
     /// Of a record as it is now.
-    pub fn of(record: &Record) -> Summary {
-        let catalog = Catalog::new(record, &[]);
-        let points = catalog.points();
-        let verified = points.iter().rev().filter(|point| point.is_good()).find_map(|point| {
-            let depth = point.verified?;
-            Some((point.name.id.clone(), depth, of_point(point).consistent_from))
-        });
+    pub fn of(record: &Record<Outline>) -> Summary {
+        let points = || record.state().points.keys().rev().filter_map(|number| CatalogPoint::of(record, &[], *number));
+        let good = || points().filter(CatalogPoint::is_good);
         Summary {
-            good: catalog.latest().map(of_point),
-            newest: points.last().map(of_point),
-            verified,
+            good: good().next().map(of_point),
+            newest: points().next().map(of_point),
+            verified: good().find_map(|point| Some((point.name.id, point.verified?, point.point.consistent_from))),
             recovery: recovered::last(&record.lineage().policy, record),
             head: record.head().map(|head| HeadStatus { number: head.number, sha256: head.sha256 }),
             void: record.voids().len() + usize::from(record.gap().is_some()),
@@ -49,17 +45,17 @@ impl Summary {
     }
 }
 
-fn of_point(point: &CatalogPoint<'_>) -> PointStatus {
-    let manifest = point.point;
+fn of_point(point: CatalogPoint<'_, PointOutline>) -> PointStatus {
+    let known = point.point;
     PointStatus {
-        id: point.name.id.clone(),
-        consistent_from: manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started),
-        started: manifest.started,
-        ended: manifest.ended,
-        complete: manifest.complete,
+        id: point.name.id,
+        consistent_from: known.consistent_from,
+        started: known.started,
+        ended: known.ended,
+        complete: known.complete,
         unproven: point.unproven,
-        bytes: manifest.members.iter().map(|member| member.bytes).sum(),
-        stored: manifest.stored_bytes,
-        skew_ms: manifest.skew_ms,
+        bytes: known.bytes,
+        stored: known.stored_bytes,
+        skew_ms: known.skew_ms,
     }
 }

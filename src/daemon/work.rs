@@ -14,7 +14,7 @@ use crate::{
         repo::Repo,
         runs,
     },
-    repository::record::Record,
+    repository::record::{Outline, Record},
     storage::{Fence, Fenced, ObjectStore},
 };
 
@@ -138,11 +138,11 @@ fn sentence(problems: &[Problem]) -> String {
 /// # Errors
 /// When the record cannot be read.
 pub async fn recorded(repo: &Repo, lineage: &Lineage, run: &RunId) -> Result<Option<Fate>, DaemonError> {
-    let record = repo.record_to_write(lineage).await?;
+    let record = repo.outline_to_write(lineage).await?;
     Ok(of_run(repo, &record, lineage, run, "a required member is missing, or the members lie too far apart").await)
 }
 
-async fn of_run(repo: &Repo, record: &Record, lineage: &Lineage, run: &RunId, missing: &str) -> Option<Fate> {
+async fn of_run(repo: &Repo, record: &Record<Outline>, lineage: &Lineage, run: &RunId, missing: &str) -> Option<Fate> {
     let points = record.state().points.keys().rev();
     let (number, is_complete) = points
         .filter_map(|number| record.point(*number).map(|(_, point)| (*number, point)))

@@ -21,11 +21,11 @@ use crate::{
         plan::{Facts, OpenEpoch, plan},
     },
     config::{PauseUntil, Policy},
-    model::{ByteCount, Context, EntryNumber, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
+    model::{ByteCount, Context, EntryNumber, EpochId, EpochMode, Lineage, MemberName, Outcome, Plan, RepositoryId, RunId, StepId, step_id},
     repository::{
         RepositoryError,
         keys::CaptureFile,
-        record::{Point, PointRef, Record},
+        record::{Outline, PointOutline, Record},
         trust::TrustProblem,
     },
     storage::ObjectStore,
@@ -59,7 +59,7 @@ pub struct BackupRequest {
     /// Where the journal goes.
     pub control: Arc<dyn ObjectStore>,
     /// The record as it is.
-    pub record: Record,
+    pub record: Record<Outline>,
     /// The cluster's secrets.
     pub keys: CaptureFile,
 }
@@ -78,7 +78,7 @@ pub struct BackupEnd {
     /// Unfinished runs whose work was taken over.
     pub adopted: Vec<RunId>,
     /// The record as it is now.
-    pub record: Record,
+    pub record: Record<Outline>,
 }
 
 /// The plan of a backup, and what unfinished runs have left for it.
@@ -89,14 +89,19 @@ pub async fn plan_backup(request: &BackupRequest, ctx: &Context) -> Result<(Plan
     let (now, random) = (ctx.clock.now(), runs::random());
     let run = request.run.clone().unwrap_or_else(|| RunId::new(now, random));
     let key = runs::capture_key(&request.keys, &request.lineage);
-    let newest = newest(&request.record).map(|(_, point)| point.run.clone());
+    let newest = newest(&request.record).map(|point| point.run.clone());
     let left = runs::unfinished(&request.control, &key, &request.lineage, newest.as_ref()).await?;
     let facts = facts(request, run, ctx)?;
     Ok((plan(&facts), left))
 }
 
-fn newest(record: &Record) -> Option<(PointRef, &Point)> {
-    record.state().points.keys().next_back().and_then(|number| record.point(*number))
+/// The points, oldest first.
+fn points(record: &Record<Outline>) -> impl DoubleEndedIterator<Item = &PointOutline> {
+    record.state().points.keys().filter_map(|number| record.point(*number)).map(|(_, point)| point)
+}
+
+fn newest(record: &Record<Outline>) -> Option<&PointOutline> {
+    points(record).next_back()
 }
 
 fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, OrchestratorError> {
@@ -105,19 +110,18 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
     let trust = record.trusts().in_force().ok_or_else(missing)?;
     let vault = trust.current_vault().ok_or_else(missing)?.id.clone();
     let rolling = state.open_epochs().filter(|(_, epoch)| epoch.open.mode == EpochMode::Rolling).max_by_key(|(_, epoch)| epoch.opened);
-    let open = rolling.and_then(|(name, epoch)| {
-        let points: Vec<_> = epoch.points.iter().filter_map(|number| record.point(*number)).map(|(_, point)| point).collect();
-        Some(OpenEpoch {
+    let open = rolling.map(|(name, epoch)| {
+        let points = record.open_manifests(name);
+        OpenEpoch {
             epoch: name.clone(),
-            opened: record.entry(epoch.opened)?.entry.written,
+            opened: epoch.since,
             vault: epoch.open.vault.clone(),
             retain_until: epoch.open.retain_until,
             stored: points.iter().map(|point| point.stored_bytes.0).sum(),
             last: points.last().map(|point| (point.needed_bytes.0, point.live_bytes.0)),
             growth: growth(record),
-        })
+        }
     });
-    let points = state.points.keys().filter_map(|number| record.point(*number));
     let wanted = |name: &MemberName| request.selected.is_empty() || request.selected.contains(name);
     Ok(Facts {
         now: ctx.clock.now(),
@@ -132,19 +136,20 @@ fn facts(request: &BackupRequest, run: RunId, ctx: &Context) -> Result<Facts, Or
         vault,
         small: ByteCount(SMALL_PACKS * ctx.limits.pack.0),
         open,
-        complete: points.filter(|(_, point)| point.complete).map(|(_, point)| point.ended).collect(),
+        complete: points(record).filter(|point| point.complete).map(|point| point.ended).collect(),
     })
 }
 
 /// By how many bytes what a point needs grew, the last time that two points of one epoch followed each other.
-fn growth(record: &Record) -> u64 {
-    let mut last: Option<&Point> = None;
+fn growth(record: &Record<Outline>) -> u64 {
+    let mut last: Option<(&EpochId, ByteCount)> = None;
     let mut growth = 0;
-    for (_, point) in record.state().points.keys().filter_map(|number| record.point(*number)) {
-        if let Some(before) = last.filter(|before| before.epoch == point.epoch) {
-            growth = point.needed_bytes.0.saturating_sub(before.needed_bytes.0);
+    for (number, (_, epoch)) in &record.state().points {
+        let Some((_, point)) = record.point(*number) else { continue };
+        if let Some((_, before)) = last.filter(|(before, _)| *before == epoch) {
+            growth = point.needed_bytes.0.saturating_sub(before.0);
         }
-        last = Some(point);
+        last = Some((epoch, point.needed_bytes));
     }
     growth
 }
@@ -166,7 +171,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     if let Some(pause) = request.policy.pause.as_ref().filter(|_| !adopted.is_empty()) {
         resume_after_crash(pause, ctx).await.map_err(OrchestratorError::Backup)?;
     }
-    if let Some((_, point)) = newest(&request.record) {
+    if let Some(point) = newest(&request.record) {
         let whole = if point.complete { Outcome::Succeeded } else { Outcome::Incomplete { missing: Vec::new() } };
         runs::settle(&request.control, &point.run, &key, whole, ctx).await?;
     }

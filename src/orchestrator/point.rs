@@ -10,7 +10,10 @@ use crate::{
     backup::job::JobMember,
     config::{Need, SourceConfig},
     model::{EntryNumber, Lineage, MemberName, Problem, RunId, outcome::explain},
-    repository::{keys::vault, layout, record::Record},
+    repository::{
+        keys, layout,
+        record::{Outline, Record},
+    },
     sources, storage,
 };
 
@@ -34,7 +37,7 @@ pub async fn prepare(repo: &Repo, lineage: &Lineage, selected: Vec<MemberName>, 
         store: Arc::clone(&repo.store),
         locks: repo.config.primary().lock.is_some(),
         control: storage::open(&repo.config.control).await?,
-        record: repo.record_to_write(lineage).await?,
+        record: repo.outline_to_write(lineage).await?,
         keys: repo.capture_file()?,
         lineage: lineage.clone(),
         policy,
@@ -51,18 +54,18 @@ pub struct Closed {
 }
 
 /// Why nobody is known to be able to open the point of this number: a success that was none.
-pub async fn closed(repo: &Repo, record: &Record, number: EntryNumber) -> Option<Closed> {
-    let (_, point) = record.point(number)?;
-    let Some(proven) = record.state().proven_vaults.get(&point.vault) else {
+pub async fn closed(repo: &Repo, record: &Record<Outline>, number: EntryNumber) -> Option<Closed> {
+    let vault = record.state().vault(number)?;
+    let Some(proven) = record.state().proven_vaults.get(vault) else {
         let what = "nobody has proved that it can be opened, so its points do not count; run `hourglass keys prove`".to_owned();
-        return Some(Closed { is_damage: false, problem: Problem { subject: format!("vault {}", point.vault), what } });
+        return Some(Closed { is_damage: false, problem: Problem { subject: format!("vault {vault}"), what } });
     };
-    let what = match vault::fault(&*repo.store, &point.vault, proven).await {
+    let what = match keys::vault::fault(&*repo.store, vault, proven).await {
         Ok(None) => return None,
         Ok(Some(fault)) => format!("{}: this point may open for nobody; {MEND}", fault.wrong),
         Err(error) => format!("{}: whether this point opens is not known", explain(&error)),
     };
-    let subject = format!("{} {}", repo.location, layout::vault(&point.vault, proven.number));
+    let subject = format!("{} {}", repo.location, layout::vault(vault, proven.number));
     Some(Closed { is_damage: true, problem: Problem { subject, what } })
 }
 

@@ -12,7 +12,7 @@ use crate::{
     repository::{
         RepositoryError,
         keys::{CaptureFile, IdentityFile, PublicKey},
-        record::{Copies, Heads, Record, Standing},
+        record::{Copies, Heads, Keep, Outline, Record, Standing},
         repo::RepoFile,
         trust::TrustChain,
     },
@@ -154,6 +154,18 @@ impl Repo {
     /// # Errors
     /// The store's; the record is forked or was rewritten.
     pub async fn record(&self, lineage: &Lineage) -> Result<(Record, Standing), RepoError> {
+        self.read(lineage).await
+    }
+
+    /// As [`Repo::record`], for those who need little of what its entries say.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record`].
+    pub async fn outline(&self, lineage: &Lineage) -> Result<(Record<Outline>, Standing), RepoError> {
+        self.read(lineage).await
+    }
+
+    async fn read<K: Keep>(&self, lineage: &Lineage) -> Result<(Record<K>, Standing), RepoError> {
         let place = self.config.locations[&self.location].url.to_string();
         let copies = Copies::of(&self.config.state_dir, &place, lineage);
         self.compared(Record::load_beside(&*self.store, &self.trusts, lineage, &copies).await?)
@@ -167,7 +179,7 @@ impl Repo {
         self.compared(Record::load(&*self.store, &self.trusts, lineage).await?)
     }
 
-    fn compared(&self, record: Record) -> Result<(Record, Standing), RepoError> {
+    fn compared<K: Keep>(&self, record: Record<K>) -> Result<(Record<K>, Standing), RepoError> {
         let mut heads = Heads::open(&self.config.state_dir.join("heads.json"))?;
         let place = self.config.locations[&self.location].url.to_string();
         let standing = heads.check(&place, &record)?;
@@ -179,7 +191,7 @@ impl Repo {
     ///
     /// # Errors
     /// The file of heads cannot be written.
-    pub fn remember(&self, record: &Record) -> Result<(), RepoError> {
+    pub fn remember<K: Keep>(&self, record: &Record<K>) -> Result<(), RepoError> {
         let place = self.config.locations[&self.location].url.to_string();
         Ok(Heads::open(&self.config.state_dir.join("heads.json"))?.remember(&place, record)?)
     }
@@ -189,13 +201,15 @@ impl Repo {
     /// # Errors
     /// Those of [`Repo::record`], and this location shows less than before.
     pub async fn record_to_write(&self, lineage: &Lineage) -> Result<Record, RepoError> {
-        match self.record(lineage).await? {
-            (record, Standing::Current) => Ok(record),
-            (record, Standing::Behind { remembered }) => {
-                let found = record.head().map_or(EntryNumber(0), |head| head.number);
-                Err(RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
-            }
-        }
+        to_write(lineage, self.record(lineage).await?)
+    }
+
+    /// As [`Repo::record_to_write`], for those who need little of what its entries say.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record_to_write`].
+    pub async fn outline_to_write(&self, lineage: &Lineage) -> Result<Record<Outline>, RepoError> {
+        to_write(lineage, self.outline(lineage).await?)
     }
 
     /// The cluster's file of secrets.
@@ -208,6 +222,16 @@ impl Repo {
         match file.repository == self.id && file.site == self.config.site {
             true => Ok(file),
             false => Err(RepoError::Foreign { path: path.clone() }),
+        }
+    }
+}
+
+fn to_write<K: Keep>(lineage: &Lineage, (record, standing): (Record<K>, Standing)) -> Result<Record<K>, RepoError> {
+    match standing {
+        Standing::Current => Ok(record),
+        Standing::Behind { remembered } => {
+            let found = record.head().map_or(EntryNumber(0), |head| head.number);
+            Err(RepositoryError::Behind { lineage: lineage.clone(), found, remembered }.into())
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::SignedDuration;
 
 use crate::{
-    model::{Context, Event, RunId, Timestamp},
-    repository::record::Record,
+    model::{Context, EntryNumber, EpochId, Event, RunId, Timestamp},
+    repository::record::{Outline, Record},
     sources::{Owner, Source},
 };
 
@@ -15,7 +15,7 @@ const STALE: SignedDuration = SignedDuration::from_hours(48);
 
 /// Has every source remove what its system keeps for points of `record` that were pruned, and for runs that ended without one. What is said of it
 /// is told and changes nothing: the point of this run is written.
-pub async fn release(owners: Vec<(Owner, Arc<dyn Source>)>, record: &Record, ctx: &Context) {
+pub async fn release(owners: Vec<(Owner, Arc<dyn Source>)>, record: &Record<Outline>, ctx: &Context) {
     let runs = Arc::new(Runs::of(record));
     for (owner, source) in owners {
         let (runs, ctx) = (Arc::clone(&runs), ctx.clone());
@@ -41,13 +41,13 @@ struct Runs {
 }
 
 impl Runs {
-    fn of(record: &Record) -> Runs {
+    fn of(record: &Record<Outline>) -> Runs {
         let state = record.state();
-        let of = |number| {
-            let (_, point) = record.point(number)?;
-            Some((point.run.clone(), state.epochs.get(&point.epoch).is_some_and(|epoch| epoch.pruned.is_some())))
+        let of = |(number, (_, epoch)): (&EntryNumber, &(_, EpochId))| {
+            let (_, point) = record.point(*number)?;
+            Some((point.run.clone(), state.epochs.get(epoch).is_some_and(|epoch| epoch.pruned.is_some())))
         };
-        Runs { pruned: state.points.keys().filter_map(|number| of(*number)).collect(), has_voids: !record.voids().is_empty() }
+        Runs { pruned: state.points.iter().filter_map(of).collect(), has_voids: !record.voids().is_empty() }
     }
 
     fn is_spent(&self, run: &RunId, now: Timestamp) -> bool {

@@ -4,18 +4,18 @@ use std::{fmt, str::FromStr};
 
 use super::{
     RepositoryError,
-    record::{Depth, Expiry, MemberOutcome, Point, PointRef, Record},
+    record::{Complete, Depth, Expiry, Keep, MemberOutcome, Point, PointRef, Record},
     retention::Candidate,
 };
 use crate::model::{EntryNumber, InvalidId, Lineage, MemberName, RecoveryPointId, Timestamp};
 
 /// One point.
 #[derive(Debug, Clone)]
-pub struct CatalogPoint<'a> {
+pub struct CatalogPoint<'a, P = Point> {
     /// Its name and the digest of its entry.
     pub name: PointRef,
-    /// Its manifest.
-    pub point: &'a Point,
+    /// Its manifest, or what is known of it.
+    pub point: &'a P,
     /// Nobody has opened its vault yet, so it is never green.
     pub unproven: bool,
     /// A record, of any lineage, holds it.
@@ -30,18 +30,43 @@ pub struct CatalogPoint<'a> {
     pub pruned: bool,
 }
 
-impl CatalogPoint<'_> {
-    /// Whether it may be chosen by itself: complete, proven, not suspect, not given up.
-    pub fn is_good(&self) -> bool {
-        self.is_good_without(&[])
+impl<'a, P: Complete> CatalogPoint<'a, P> {
+    /// The point `number` of `record`; holds, marks and proofs of all `others` count too.
+    pub fn of<K: Keep<Point = P>>(record: &'a Record<K>, others: &[&Record<K>], number: EntryNumber) -> Option<CatalogPoint<'a, P>> {
+        let (name, point) = record.point(number)?;
+        let state = record.state();
+        let states = || others.iter().map(|other| other.state()).chain([state]);
+        let (_, epoch) = state.points.get(&number)?;
+        Some(CatalogPoint {
+            unproven: state.vault(number).is_none_or(|vault| !state.proven_vaults.contains_key(vault)),
+            held: states().any(|state| state.holds.contains_key(&name)),
+            suspect: states().any(|state| state.suspects.contains_key(&name)),
+            verified: states().filter_map(|state| state.verified.get(&name)).max().copied(),
+            expired: state.expired.get(&number),
+            pruned: state.epochs.get(epoch).is_some_and(|epoch| epoch.pruned.is_some()),
+            name,
+            point,
+        })
     }
 
+    /// Whether it may be chosen by itself: complete, proven, not suspect, not given up.
+    pub fn is_good(&self) -> bool {
+        self.point.is_complete() && self.is_sound()
+    }
+
+    /// Proven, not suspect, not given up.
+    fn is_sound(&self) -> bool {
+        !self.unproven && !self.suspect && self.expired.is_none() && !self.pruned
+    }
+}
+
+impl CatalogPoint<'_> {
     /// As [`CatalogPoint::is_good`], but required members of these names may be missing or incomplete.
     pub fn is_good_without(&self, accepted: &[MemberName]) -> bool {
         let members = || self.point.members.iter().filter(|member| member.required && member.outcome != MemberOutcome::Succeeded);
         // Without such a member it is incomplete for another reason: its members are too far apart in time.
         let complete = self.point.complete || (members().next().is_some() && members().all(|member| accepted.contains(&member.name)));
-        complete && !self.unproven && !self.suspect && self.expired.is_none() && !self.pruned
+        complete && self.is_sound()
     }
 
     /// What retention looks at.
@@ -107,22 +132,8 @@ pub struct Catalog<'a> {
 impl<'a> Catalog<'a> {
     /// The points of `record`; holds, marks and proofs of all `others` count too.
     pub fn new(record: &'a Record, others: &[&Record]) -> Catalog<'a> {
-        let state = record.state();
-        let states = || others.iter().map(|other| other.state()).chain([state]);
-        let one = |(number, (_, epoch)): (&EntryNumber, &(_, _))| {
-            let (name, point) = record.point(*number)?;
-            Some(CatalogPoint {
-                unproven: !state.proven_vaults.contains_key(&point.vault),
-                held: states().any(|state| state.holds.contains_key(&name)),
-                suspect: states().any(|state| state.suspects.contains_key(&name)),
-                verified: states().filter_map(|state| state.verified.get(&name)).max().copied(),
-                expired: state.expired.get(number),
-                pruned: state.epochs.get(epoch).is_some_and(|epoch| epoch.pruned.is_some()),
-                name,
-                point,
-            })
-        };
-        Catalog { lineage: record.lineage(), points: state.points.iter().filter_map(one).collect() }
+        let points = record.state().points.keys().filter_map(|number| CatalogPoint::of(record, others, *number)).collect();
+        Catalog { lineage: record.lineage(), points }
     }
 
     /// All points, oldest first.

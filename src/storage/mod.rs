@@ -105,14 +105,20 @@ pub const MOST_PAGES: usize = 10_000;
 /// All objects whose keys begin with `prefix`, in byte order. Errors: those of [`ObjectStore::list`], and `Other` after [`MOST_PAGES`] pages.
 pub async fn list_all(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<Listed>, StoreError> {
     let mut found = Vec::new();
+    list_each(store, prefix, |object| found.push(object)).await?;
+    found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+/// Shows `each` all objects whose keys begin with `prefix`, in the order of [`ObjectStore::list`]. Errors: those of [`list_all`].
+pub async fn list_each(store: &dyn ObjectStore, prefix: &str, mut each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
     let mut next = None;
     for _ in 0..MOST_PAGES {
         let page = store.list(prefix, next).await?;
-        found.extend(page.objects);
+        page.objects.into_iter().for_each(&mut each);
         next = page.next;
         if next.is_none() {
-            found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            return Ok(found);
+            return Ok(());
         }
     }
     Err(endless(prefix, &store.describe()))

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod state;
+pub mod tail;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::{
     orchestrator::journal::signed_line,
     pipeline::MacKey,
     repository::{keys::CaptureFile, layout},
-    storage::{ErrorKind, ObjectStore, Put, PutOptions, StoreError, list_all},
+    storage::{ErrorKind, Listed, ObjectStore, Put, PutOptions, StoreError, list_each},
 };
 
 const CONTEXT: &str = "hourglass ledger 1";
@@ -75,8 +76,11 @@ impl Place {
 
     /// The numbers that are there, in order.
     async fn numbers(&self) -> Result<Vec<u64>, DaemonError> {
-        let listed = list_all(self.store.as_ref(), &layout::ledger_prefix(&self.lineage)).await.map_err(self.failed())?;
-        Ok(listed.iter().filter_map(|object| layout::number(&object.key)).collect())
+        let mut numbers = Vec::new();
+        let each = |object: Listed| numbers.extend(layout::number(&object.key));
+        list_each(self.store.as_ref(), &layout::ledger_prefix(&self.lineage), each).await.map_err(self.failed())?;
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// The entry of a number: none where there is none, an error where it is not ours.
@@ -96,16 +100,7 @@ impl Place {
     /// # Errors
     /// When the store does not answer.
     pub async fn history(&self, most: usize) -> Result<Vec<Entry>, DaemonError> {
-        self.since(0, most).await
-    }
-
-    /// The newest entries above a number, oldest first.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn since(&self, number: u64, most: usize) -> Result<Vec<Entry>, DaemonError> {
-        let mut numbers = self.numbers().await?;
-        numbers.retain(|found| *found > number);
+        let numbers = self.numbers().await?;
         let mut entries = Vec::new();
         for number in numbers.iter().skip(numbers.len().saturating_sub(most)) {
             entries.extend(self.entry(*number).await?.and_then(Result::ok));
@@ -194,13 +189,14 @@ mod tests {
 
     use super::{
         event::{End, Slot, Watched},
+        tail::Tail,
         *,
     };
     use crate::{
         model::RunId,
         orchestrator::process::Process,
         pipeline::ChunkKey,
-        storage::{DirectoryStore, Fault, Faults, OperationKind},
+        storage::{Counting, DirectoryStore, Fault, Faults, OperationKind},
     };
 
     fn place(store: Arc<dyn ObjectStore>) -> Place {
@@ -227,8 +223,33 @@ mod tests {
         let mut third = Ledger::open(place(Arc::clone(&store))).await.unwrap();
         assert_eq!((third.number(), third.strange(), third.balance().identity.as_deref()), (3, 1, Some("one")));
         third.enter(led(), now).await.unwrap();
-        let history = place(store).history(10).await.unwrap();
+        let history = place(Arc::clone(&store)).history(10).await.unwrap();
         assert_eq!(history.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1, 2, 4]);
+    }
+
+    #[tokio::test]
+    async fn who_looks_again_and_again_reads_what_is_new_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(DirectoryStore::open(folder.path()).unwrap());
+        let counting = Arc::new(Counting::new(Arc::clone(&store)));
+        let (seen, now) = (place(Arc::clone(&counting) as Arc<dyn ObjectStore>), "2026-11-28T12:00:00Z".parse().unwrap());
+        let (mut tail, requests) = (Tail::default(), |kind| counting.count(kind).requests);
+        tail.look(&seen).await.unwrap();
+        assert_eq!((tail.entries().len(), tail.balance(seen.clone()).await.unwrap()), (0, Balance::default()));
+        let mut ledger = Ledger::open(place(Arc::clone(&store))).await.unwrap();
+        for _ in 0..3 {
+            ledger.enter(led(), now).await.unwrap();
+        }
+        let strange = Bytes::from_static(b"{}\nnothing\n");
+        assert_eq!(store.put_new(&layout::ledger(&ledger.place.lineage, 4), strange.clone(), &PutOptions::of(&strange)).await.unwrap(), Put::Created);
+        let mut ledger = Ledger::open(place(Arc::clone(&store))).await.unwrap();
+        ledger.enter(led(), now).await.unwrap();
+        let before = (requests(OperationKind::List), requests(OperationKind::Get));
+        tail.look(&seen).await.unwrap();
+        assert_eq!(tail.entries().iter().map(|entry| entry.number).collect::<Vec<_>>(), [1, 2, 3, 5]);
+        assert_eq!(&tail.balance(seen.clone()).await.unwrap(), ledger.balance());
+        tail.look(&seen).await.unwrap();
+        assert_eq!((requests(OperationKind::List) - before.0, requests(OperationKind::Get) - before.1), (0, 7));
     }
 
     /// What a daemon enters for two slots, as far as the ledger shows that it is still to be entered.

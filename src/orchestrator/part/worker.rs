@@ -9,7 +9,10 @@ use crate::{
     backup::{Checkpoint, CheckpointRequest, capture::capture, job::BackupJob, open::Opened},
     model::{Context, RecoveryPointId, RepositoryId, step_id},
     orchestrator::OrchestratorError,
-    repository::{keys::CaptureFile, record::Record},
+    repository::{
+        keys::CaptureFile,
+        record::{Outline, Record},
+    },
     restore::{
         member::{Earlier, Report, compare_component, restore_component},
         opened::OpenedPoint,
@@ -29,7 +32,7 @@ pub struct CaptureTools {
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
     /// The record as it is.
-    pub record: Record,
+    pub record: Record<Outline>,
     /// The cluster's secrets.
     pub keys: CaptureFile,
     /// Where the part is planned and told of.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     body::Body,
     entry::{Entry, PointRef},
+    keep::Keep,
     read::Record,
     rules::VoidReason,
 };
@@ -51,7 +52,7 @@ pub struct Appended {
 
 impl Appended {
     /// The name of the entry, when it is a point.
-    pub fn point(&self, record: &Record) -> PointRef {
+    pub fn point<K: Keep>(&self, record: &Record<K>) -> PointRef {
         PointRef { id: RecoveryPointId { lineage: record.lineage().clone(), number: self.number }, sha256: self.sha256 }
     }
 }
@@ -67,7 +68,7 @@ enum Try {
 ///
 /// Errors: `EpochClosed` when a point's epoch was closed meanwhile; `Refused` when the entry would be void; `Gap` when entries are missing;
 /// `Stuck` after 64 voids in a row; `Contended` after a thousand lost races; the store's.
-pub async fn append(writer: &Writer<'_>, record: &mut Record, body: Body) -> Result<Appended, RepositoryError> {
+pub async fn append<K: Keep>(writer: &Writer<'_>, record: &mut Record<K>, body: Body) -> Result<Appended, RepositoryError> {
     record.without_gap()?;
     for _ in 0..MOST_RACES {
         let voids = record.fold.voids().len();
@@ -92,7 +93,7 @@ pub async fn append(writer: &Writer<'_>, record: &mut Record, body: Body) -> Res
 }
 
 /// Binds the body to the head, and judges the result as any reader would.
-fn sign(writer: &Writer<'_>, record: &Record, body: &Body) -> Result<(Entry, Bytes, String), RepositoryError> {
+fn sign<K: Keep>(writer: &Writer<'_>, record: &Record<K>, body: &Body) -> Result<(Entry, Bytes, String), RepositoryError> {
     let fold = &record.fold;
     let trust = fold.trusts().head().ok_or(RepositoryError::Trust { number: 1, problem: TrustProblem::Missing })?;
     let entry = Entry {
@@ -139,7 +140,7 @@ async fn put_entry(store: &dyn ObjectStore, key: &ObjectKey, bytes: &Bytes, opti
 }
 
 /// Takes in what was written since, at least one number.
-async fn catch_up(store: &dyn ObjectStore, record: &mut Record) -> Result<(), RepositoryError> {
+async fn catch_up<K: Keep>(store: &dyn ObjectStore, record: &mut Record<K>) -> Result<(), RepositoryError> {
     let before = record.fold.next();
     loop {
         let number = record.fold.next();

@@ -42,6 +42,11 @@ pub enum Body {
 }
 
 impl Body {
+    /// The manifest, of a point.
+    pub fn point(&self) -> Option<&Point> {
+        if let Body::Point(point) = self { Some(point) } else { None }
+    }
+
     /// The name of its kind, as stored.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -12,11 +12,11 @@ use std::{
 
 use bytes::Bytes;
 
+use super::listing::Numbered;
 use crate::{
     model::{EntryNumber, Lineage},
     pipeline::sha256,
     repository::fetch::Stored,
-    storage::Listed,
 };
 
 /// Copies of the entries of one record at one location.
@@ -42,8 +42,8 @@ impl Copies {
     }
 
     /// The copy of an object that is still as it was when the copy was made: of the same size, and stored at the same time.
-    pub(super) fn find(&self, number: EntryNumber, listed: &Listed) -> Option<Stored> {
-        let text = Bytes::from(fs::read(self.path(number)?).ok()?);
+    pub(super) fn find(&self, listed: &Numbered) -> Option<Stored> {
+        let text = Bytes::from(fs::read(self.path(listed.number)?).ok()?);
         let stored_at = text.iter().position(|byte| *byte == b'\n')? + 1;
         let signature = stored_at + text[stored_at..].iter().position(|byte| *byte == b'\n')? + 1;
         let bytes = text.slice(stored_at..signature);
@@ -53,8 +53,8 @@ impl Copies {
     }
 
     /// Keeps a copy of an object as it was listed. One that cannot be written is none: the store is asked the next time too.
-    pub(super) fn keep(&self, number: EntryNumber, listed: &Listed, stored: &Stored) {
-        let (Some(path), [signature]) = (self.path(number), &stored.signatures[..]) else { return };
+    pub(super) fn keep(&self, listed: &Numbered, stored: &Stored) {
+        let (Some(path), [signature]) = (self.path(listed.number), &stored.signatures[..]) else { return };
         let is_one_line = stored.bytes.iter().position(|byte| *byte == b'\n') == stored.bytes.len().checked_sub(1);
         // An object that was replaced since it was listed is another one.
         if !is_one_line || stored.bytes.len() as u64 != listed.size.0 {

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{entry::to_line, read::Record, rules::Head};
+use super::{entry::to_line, keep::Keep, read::Record, rules::Head};
 use crate::{
     model::{EntryNumber, Lineage, Sha256},
     repository::{RepositoryError, layout::FORMAT},
@@ -104,7 +104,7 @@ impl Heads {
     }
 
     /// Compares `record`, as read from `location`, with what was seen there. Errors with `Rewritten` when the remembered entry has changed.
-    pub fn check(&self, location: &str, record: &Record) -> Result<Standing, RepositoryError> {
+    pub fn check<K: Keep>(&self, location: &str, record: &Record<K>) -> Result<Standing, RepositoryError> {
         let Some(seen) = self.seen(location, record.lineage()) else { return Ok(Standing::Current) };
         // A revoked entry is void and still the same bytes: nobody has rewritten anything.
         match record.digest_at(seen.number) {
@@ -120,7 +120,7 @@ impl Heads {
     }
 
     /// For writers: errors with `Behind` when `record` ends before what was seen, because a new entry would fork the record.
-    pub fn require_current(&self, location: &str, record: &Record) -> Result<(), RepositoryError> {
+    pub fn require_current<K: Keep>(&self, location: &str, record: &Record<K>) -> Result<(), RepositoryError> {
         match self.check(location, record)? {
             Standing::Current => Ok(()),
             Standing::Behind { remembered } => {
@@ -132,7 +132,7 @@ impl Heads {
 
     /// Remembers the head of `record` when it is higher than what was seen; writes the file whole, then renames it. What other processes have
     /// written since this one read the file is kept.
-    pub fn remember(&mut self, location: &str, record: &Record) -> Result<(), RepositoryError> {
+    pub fn remember<K: Keep>(&mut self, location: &str, record: &Record<K>) -> Result<(), RepositoryError> {
         let Some(head) = record.head() else { return Ok(()) };
         if self.seen(location, record.lineage()).is_some_and(|seen| seen.number >= head.number) {
             return Ok(());

@@ -6,10 +6,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     append::MOST_VOIDS,
-    body::{Body, Promotion},
+    body::Promotion,
     copies::Copies,
-    entry::{Entry, MAX_ENTRY, PointRef},
-    point::Point,
+    entry::{Entry, PointRef},
+    keep::{Keep, Whole},
+    listing::{Numbered, Shown, find, numbers},
     rules::{Fold, Head, VoidReason},
     state::State,
 };
@@ -17,11 +18,11 @@ use crate::{
     model::{EntryNumber, Lineage, RecoveryPointId, Sha256},
     repository::{
         RepositoryError,
-        fetch::{Found, Stored, current, every_version, settle},
+        fetch::{Found, current, every_version, settle},
         layout,
         trust::TrustChain,
     },
-    storage::{Listed, ObjectStore, StoreError, list_all},
+    storage::ObjectStore,
 };
 
 /// Entries that are fetched at a time.
@@ -58,11 +59,13 @@ pub struct Gap {
     pub above: u64,
 }
 
-/// A record, read from one location and judged.
+/// A record, read from one location and judged. Of its entries `K` is kept.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct Record<K = Whole> {
     pub(super) fold: Fold,
-    pub(super) entries: Vec<ValidEntry>,
+    pub(super) kept: K,
+    /// What the last valid entry names as the one before it.
+    before_head: Sha256,
     pub(super) voids: Vec<Void>,
     pub(super) gap: Option<Gap>,
     pub(super) strays: Vec<EntryNumber>,
@@ -70,13 +73,35 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record of `lineage`, every entry from the store. Objects that are missing or void are looked for among their older versions.
+    /// Reads the record of `lineage`, every entry from the store, and keeps all of them. Objects that are missing or void are looked for among their older versions.
     ///
     /// Errors: the store's; `Fork` when two versions of one entry are both valid.
     pub async fn load(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
         Record::load_beside(store, trusts, lineage, &Copies::none()).await
     }
 
+    /// The promotion that `lineage` begins with, if it does: nothing after its first valid entry is read.
+    ///
+    /// # Errors
+    /// The store's; `Fork` when two versions of the entry are both valid.
+    pub async fn opening(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Option<Promotion>, RepositoryError> {
+        let mut record = Record::<Whole>::empty(trusts, lineage)?;
+        while record.head().is_none() && record.voids.len() < MOST_VOIDS && record.take(store, record.fold.next(), None).await? {}
+        Ok(record.promotion().cloned())
+    }
+
+    /// The valid entries, in order.
+    pub fn entries(&self) -> &[ValidEntry] {
+        &self.kept.entries
+    }
+
+    /// The valid entry of this number.
+    pub fn entry(&self, number: EntryNumber) -> Option<&ValidEntry> {
+        self.kept.entry(number)
+    }
+}
+
+impl<K: Keep> Record<K> {
     /// As [`Record::load`], but an entry of which `copies` has one, and that the listing shows unchanged, is not asked for again.
     ///
     /// Errors: those of [`Record::load`].
@@ -85,12 +110,13 @@ impl Record {
         trusts: &Arc<TrustChain>,
         lineage: &Lineage,
         copies: &Copies,
-    ) -> Result<Record, RepositoryError> {
-        let mut record = Record::empty(trusts, lineage)?;
+    ) -> Result<Record<K>, RepositoryError> {
+        let mut record = Record::<K>::empty(trusts, lineage)?;
         let mut found = pin!(stream::iter(numbers(store, lineage).await?).map(|at| find(store, lineage, copies, at)).buffered(FETCHES));
         let mut signed = Vec::new();
         let mut is_over = false;
-        while let Some((number, listed, shown)) = found.try_next().await? {
+        while let Some((listed, shown)) = found.try_next().await? {
+            let number = listed.number;
             // A list may be stale; what it lacks is found by asking for one number after the other.
             while !is_over && record.fold.next() < number {
                 is_over = !record.take(store, record.fold.next(), None).await?;
@@ -98,7 +124,7 @@ impl Record {
             if is_over {
                 record.look_above(number, shown, &mut signed);
             } else if record.fold.next() == number {
-                is_over = !record.take_listed(store, number, &listed, shown, copies).await?;
+                is_over = !record.take_listed(store, &listed, shown, copies).await?;
             }
         }
         while !is_over {
@@ -108,53 +134,43 @@ impl Record {
         Ok(record)
     }
 
-    /// The promotion that `lineage` begins with, if it does: nothing after its first valid entry is read.
-    ///
-    /// # Errors
-    /// The store's; `Fork` when two versions of the entry are both valid.
-    pub async fn opening(store: &dyn ObjectStore, trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Option<Promotion>, RepositoryError> {
-        let mut record = Record::empty(trusts, lineage)?;
-        while record.entries.is_empty() && record.voids.len() < MOST_VOIDS && record.take(store, record.fold.next(), None).await? {}
-        Ok(record.promotion().cloned())
-    }
-
     /// The promotion that it begins with, if it does.
     pub fn promotion(&self) -> Option<&Promotion> {
-        match &self.entries.first()?.entry.body {
-            Body::Promotion(promotion) => Some(promotion),
-            _ => None,
-        }
+        self.state().promotion.as_ref()
     }
 
-    fn empty(trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record, RepositoryError> {
+    fn empty(trusts: &Arc<TrustChain>, lineage: &Lineage) -> Result<Record<K>, RepositoryError> {
         let repository = trusts.repository().ok_or(RepositoryError::Trust { number: 1, problem: crate::repository::trust::TrustProblem::Missing })?;
         let fold = Fold::new(repository.clone(), lineage.clone(), trusts.clone());
-        Ok(Record { fold, entries: Vec::new(), voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() })
+        Ok(Record { fold, kept: K::default(), before_head: Sha256::ZERO, voids: Vec::new(), gap: None, strays: Vec::new(), covered: Vec::new() })
     }
 
-    /// Judges the copy of what is listed at `number`, the next one, or what lies there. False when nothing does.
+    /// Judges the copy of what is listed, at the next number, or what lies there. False when nothing does.
     async fn take_listed(
         &mut self,
         store: &dyn ObjectStore,
-        number: EntryNumber,
-        listed: &Listed,
+        listed: &Numbered,
         shown: Option<Shown>,
         copies: &Copies,
     ) -> Result<bool, RepositoryError> {
+        let number = listed.number;
         let stored = match shown {
             Some(Shown::Copy(copy)) => match copy.judge(|bytes, text| self.fold.judge(bytes, text)) {
                 Ok(entry) => {
                     self.accept(entry, copy.sha256);
                     return Ok(true);
                 }
-                Err(_) => current(store, &listed.key, |sha256| layout::signature(self.fold.lineage(), sha256)).await?,
+                Err(_) => {
+                    let lineage = self.fold.lineage();
+                    current(store, &layout::record(lineage, number), |sha256| layout::signature(lineage, sha256)).await?
+                }
             },
             Some(Shown::Object(stored)) => Some(stored),
             other => return self.take(store, number, other).await,
         };
         let is_there = self.take(store, number, stored.clone().map(Shown::Object)).await?;
         if let Some(stored) = stored.filter(|stored| self.shows(number, stored.sha256)) {
-            copies.keep(number, listed, &stored);
+            copies.keep(listed, &stored);
         }
         Ok(is_there)
     }
@@ -192,12 +208,12 @@ impl Record {
 
     /// Somebody continued another entry than our head. When that one is a hidden version of the head, the record is forked.
     async fn look_for_fork(&self, store: &dyn ObjectStore) -> Result<(), RepositoryError> {
-        let Some(head) = self.entries.last() else { return Ok(()) };
-        let (lineage, number) = (self.fold.lineage(), head.entry.number);
+        let Some(head) = self.head() else { return Ok(()) };
+        let (lineage, number) = (self.fold.lineage(), head.number);
         let key = layout::record(lineage, number);
         for stored in every_version(store, &key, |sha256| layout::signature(lineage, sha256)).await? {
             let other = stored.judge(|bytes, text| self.fold.authentic(number, bytes, text));
-            if stored.sha256 != head.sha256 && other.is_ok_and(|other| other.prev == head.entry.prev) {
+            if stored.sha256 != head.sha256 && other.is_ok_and(|other| other.prev == self.before_head) {
                 let (one, other) = (head.sha256, stored.sha256);
                 return Err(RepositoryError::Fork { lineage: Box::new(lineage.clone()), number, one, other });
             }
@@ -207,7 +223,7 @@ impl Record {
 
     /// Whether a plain read shows this number as a valid entry of these bytes.
     fn shows(&self, number: EntryNumber, sha256: Sha256) -> bool {
-        self.entries.last().is_some_and(|valid| valid.entry.number == number && valid.sha256 == sha256) && self.covered.last() != Some(&number)
+        self.head() == Some(Head { number, sha256 }) && self.covered.last() != Some(&number)
     }
 
     /// `number` lies above a missing one. Only what is signed makes that a gap: anybody who can put could put something far away.
@@ -224,7 +240,8 @@ impl Record {
 
     pub(super) fn accept(&mut self, entry: Entry, sha256: Sha256) {
         self.fold.accept(&entry, sha256);
-        self.entries.push(ValidEntry { entry: Arc::new(entry), sha256 });
+        self.before_head = entry.prev;
+        self.kept.keep(ValidEntry { entry: Arc::new(entry), sha256 }, self.fold.state());
     }
 
     pub(super) fn reject(&mut self, number: EntryNumber, reason: VoidReason, sha256: Option<Sha256>) {
@@ -235,11 +252,6 @@ impl Record {
     /// Whose record.
     pub fn lineage(&self) -> &Lineage {
         self.fold.lineage()
-    }
-
-    /// The valid entries, in order.
-    pub fn entries(&self) -> &[ValidEntry] {
-        &self.entries
     }
 
     /// The void numbers, in order.
@@ -277,66 +289,25 @@ impl Record {
         self.fold.trusts()
     }
 
-    /// The valid entry of this number.
-    pub fn entry(&self, number: EntryNumber) -> Option<&ValidEntry> {
-        let index = self.entries.binary_search_by_key(&number, |valid| valid.entry.number).ok()?;
-        self.entries.get(index)
-    }
-
     /// The digest of whatever lies under this number, valid or void.
     pub fn digest_at(&self, number: EntryNumber) -> Option<Sha256> {
         let void = || self.voids.iter().find(|void| void.number == number).and_then(|void| void.sha256);
-        self.entry(number).map(|valid| valid.sha256).or_else(void)
+        self.kept.sha256(number).or_else(void)
     }
 
-    /// The manifest of this number, and its name.
-    pub fn point(&self, number: EntryNumber) -> Option<(PointRef, &Point)> {
-        let valid = self.entry(number)?;
-        match &valid.entry.body {
-            Body::Point(point) => {
-                let id = RecoveryPointId { lineage: self.lineage().clone(), number };
-                Some((PointRef { id, sha256: valid.sha256 }, point))
-            }
-            _ => None,
-        }
+    /// What is known of the point of this number, and its name.
+    pub fn point(&self, number: EntryNumber) -> Option<(PointRef, &K::Point)> {
+        let point = self.kept.point(number)?;
+        let (sha256, _) = self.state().points.get(&number)?;
+        let id = RecoveryPointId { lineage: self.lineage().clone(), number };
+        Some((PointRef { id, sha256: *sha256 }, point))
     }
 
     /// Errors when entries are missing below others.
-    pub fn without_gap(&self) -> Result<&Record, RepositoryError> {
+    pub fn without_gap(&self) -> Result<&Record<K>, RepositoryError> {
         match self.gap {
             Some(gap) => Err(RepositoryError::Gap { lineage: self.lineage().clone(), number: gap.number, above: gap.above }),
             None => Ok(self),
         }
     }
-}
-
-/// What the listing led to.
-pub(super) enum Shown {
-    Object(Stored),
-    /// What it was when it was read before.
-    Copy(Stored),
-    TooLarge,
-}
-
-/// Everything that is listed, by ascending number.
-async fn numbers(store: &dyn ObjectStore, lineage: &Lineage) -> Result<Vec<(EntryNumber, Listed)>, StoreError> {
-    let listed = list_all(store, &layout::record_prefix(lineage)).await?;
-    let numbered = listed.into_iter().filter_map(|object| Some((EntryNumber(layout::number(&object.key)?), object)));
-    // Another key may end in a number too, and is nothing of the record.
-    Ok(numbered.filter(|(number, object)| object.key == layout::record(lineage, *number)).collect())
-}
-
-/// What is at a number that was listed; nothing when it is gone again.
-async fn find(
-    store: &dyn ObjectStore,
-    lineage: &Lineage,
-    copies: &Copies,
-    (number, listed): (EntryNumber, Listed),
-) -> Result<(EntryNumber, Listed, Option<Shown>), StoreError> {
-    let shown = match copies.find(number, &listed) {
-        _ if listed.size > MAX_ENTRY => Some(Shown::TooLarge),
-        Some(copy) => Some(Shown::Copy(copy)),
-        None => current(store, &listed.key, |sha256| layout::signature(lineage, sha256)).await?.map(Shown::Object),
-    };
-    Ok((number, listed, shown))
 }

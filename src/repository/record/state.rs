@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    body::{Body, Depth, EpochMode, EpochOpen, ProofOutcome, Proven, Wrapping},
+    body::{Body, Depth, EpochMode, EpochOpen, Promotion, ProofOutcome, Proven, Wrapping},
     entry::{Entry, PointRef},
     rules::VoidReason,
 };
@@ -14,6 +14,8 @@ use crate::model::{EntryNumber, EpochId, RecoveryPointId, Sha256, Timestamp, Vau
 pub struct Epoch {
     /// The entry that opened it.
     pub opened: EntryNumber,
+    /// When that was written, as its writer says.
+    pub since: Timestamp,
     /// What that entry says.
     pub open: EpochOpen,
     /// The entry that closed it: its close, or the point of a `single` epoch.
@@ -54,12 +56,25 @@ pub struct State {
     pub proven_vaults: BTreeMap<VaultId, Wrapping>,
     /// Points of any lineage that passed a proof of depth `restorable` or `restored`: the deepest.
     pub verified: BTreeMap<PointRef, Depth>,
+    /// The promotion that the record begins with, if it does.
+    pub promotion: Option<Promotion>,
 }
 
 impl State {
     /// The epochs that take points.
     pub fn open_epochs(&self) -> impl Iterator<Item = (&EpochId, &Epoch)> {
         self.epochs.iter().filter(|(_, epoch)| epoch.closed.is_none())
+    }
+
+    /// Whether the epoch takes points.
+    pub fn is_open(&self, id: &EpochId) -> bool {
+        self.epochs.get(id).is_some_and(|epoch| epoch.closed.is_none())
+    }
+
+    /// To what the packs of a point are encrypted.
+    pub fn vault(&self, point: EntryNumber) -> Option<&VaultId> {
+        let (_, epoch) = self.points.get(&point)?;
+        Some(&self.epochs.get(epoch)?.open.vault)
     }
 
     /// Rule 6: whether `body` is possible now.
@@ -92,7 +107,7 @@ impl State {
         let number = entry.number;
         match &entry.body {
             Body::EpochOpen(open) => {
-                let epoch = Epoch { opened: number, open: open.clone(), closed: None, points: Vec::new(), pruned: None };
+                let epoch = Epoch { opened: number, since: entry.written, open: open.clone(), closed: None, points: Vec::new(), pruned: None };
                 self.epochs.insert(open.epoch.clone(), epoch);
             }
             Body::EpochClose(close) => self.epoch(&close.epoch).closed = Some(number),
@@ -114,7 +129,8 @@ impl State {
             Body::Release(mark) => drop(self.holds.remove(&mark.point)),
             Body::Suspect(mark) => self.suspects.entry(mark.point.clone()).or_default().push(number),
             Body::Proof(proof) => self.prove(&proof.of),
-            Body::Run(_) | Body::Restore(_) | Body::Recovery(_) | Body::Promotion(_) => {}
+            Body::Promotion(promotion) => self.promotion = Some(promotion.clone()),
+            Body::Run(_) | Body::Restore(_) | Body::Recovery(_) => {}
         }
     }
 

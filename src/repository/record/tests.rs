@@ -16,7 +16,7 @@ use crate::{
     pipeline::sha256,
     repository::{
         ErrorKind,
-        catalog::{Catalog, Selector},
+        catalog::{Catalog, CatalogPoint, Selector},
         layout,
     },
     storage::{Counting, ObjectStore, OperationKind, Put, PutOptions},
@@ -95,6 +95,46 @@ async fn what_a_delete_marker_hides_or_junk_covers_is_read_from_its_versions() {
     store.older.lock().unwrap().insert(entry(3), vec![Bytes::from_static(b"older junk"), Bytes::from(third)]);
     let read = Record::load(&store, &lab.trusts, &lab.lineage).await.unwrap();
     assert_eq!((read.head(), read.entries().len(), read.voids().len()), (whole.head(), 4, 0));
+}
+
+#[tokio::test]
+async fn an_outline_says_what_the_whole_record_says_and_holds_the_manifests_of_open_epochs_alone() {
+    let lab = Lab::new().await;
+    let single = "20261102T000000Z-00ff00ff";
+    let proof = Proof { of: Proven::Vault { vault: lab.vault.id.clone(), wrapping: wrapping(1) } };
+    let mut outline: Record<Outline> = Record::load_beside(&lab.store, &lab.trusts, &lab.lineage, &Copies::none()).await.unwrap();
+    for body in [lab.open(EPOCH, EpochMode::Rolling), lab.point(EPOCH), lab.open(single, EpochMode::Single), lab.point(single), run("why")] {
+        append(&lab.writer(&lab.capture), &mut outline, body).await.unwrap();
+    }
+    append(&lab.writer(&lab.operator), &mut outline, Body::Proof(proof)).await.unwrap();
+    let whole = lab.load().await;
+    let read: Record<Outline> = Record::load_beside(&lab.store, &lab.trusts, &lab.lineage, &Copies::none()).await.unwrap();
+    for outline in [&outline, &read] {
+        assert_eq!(outline.head(), whole.head());
+        for number in (1..=7).map(EntryNumber) {
+            assert_eq!(outline.digest_at(number), whole.digest_at(number));
+            let (of, known) = (CatalogPoint::of(&whole, &[], number), CatalogPoint::of(outline, &[], number));
+            assert_eq!(known.as_ref().map(|point| (&point.name, point.is_good())), of.as_ref().map(|point| (&point.name, point.is_good())));
+            assert_eq!(known.map(|point| format!("{:?}", point.point)), of.map(|point| format!("{:?}", PointOutline::from(point.point))));
+        }
+        let manifests =
+            |epoch: &str| outline.open_manifests(&id(epoch)).iter().map(|point| Body::Point(Box::new(Point::clone(point)))).collect::<Vec<_>>();
+        assert_eq!((manifests(EPOCH), manifests(single)), (vec![lab.point(EPOCH)], Vec::new()));
+        let Body::Run(known) = run("why") else { unreachable!() };
+        assert!(outline.is_without_point(&known.run) && !outline.is_without_point(&"20261121T120000Z-ffffffff".parse().unwrap()));
+    }
+    append(&lab.writer(&lab.capture), &mut outline, Body::EpochClose(EpochClose { epoch: id(EPOCH), reason: "full".to_owned() })).await.unwrap();
+    assert!(outline.open_manifests(&id(EPOCH)).is_empty() && outline.point(EntryNumber(2)).is_some());
+    // Of restores the newest are told.
+    let point = outline.point(EntryNumber(2)).unwrap().0;
+    for second in 0..12 {
+        let (started, ended) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(second).unwrap());
+        let run = "20261121T120000Z-0123abcd".parse().unwrap();
+        let restore = Restore { run, point: point.clone(), members: Vec::new(), accepted: None, started, ended };
+        append(&lab.writer(&lab.operator), &mut outline, Body::Restore(restore)).await.unwrap();
+    }
+    let told: Vec<i64> = outline.told().map(|body| if let Body::Restore(restore) = body { restore.ended.as_second() } else { -1 }).collect();
+    assert_eq!(told, (2..12).collect::<Vec<_>>());
 }
 
 #[tokio::test]
