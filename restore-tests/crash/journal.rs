@@ -1,18 +1,22 @@
 //! A control store that has lost the end of a journal: the journal is cut after each of its records.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use hourglass::{
     model::{Outcome, RunId, StepId},
     orchestrator::{output::Output, state::StepState},
     repository::layout,
+    storage::{Fault, Faults, OperationKind},
 };
 
 use super::{
     restore::go_on,
     snapshot::{assert_same, fill, snapshot},
     victim::{Death, Fate, Work, sacrifice},
-    world::World,
+    world::{Stores, World},
 };
 
 /// Removes the records of a journal above `kept`.
@@ -96,4 +100,49 @@ async fn a_restore_is_resumed_after_any_record_of_a_cut_journal() {
             go_on(&copy, number, &target, &expected, &format!("{kept} records")).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journals_of_captures_that_ended_long_ago_go_with_the_next_backup_of_their_policy() {
+    let world = World::new();
+    fill(&world.tree(), &world.dump(), 24);
+    let run_of = async |policy: &str| world.runs(policy).await.pop().unwrap().run;
+    let folder = |run: &RunId| world.root.join("control").join(layout::journal_prefix(run));
+    world.point("daily", 0).await;
+    let open = run_of("daily").await;
+    world.point("daily", 10).await;
+    let ended = run_of("daily").await;
+    world.point("weekly", 20).await;
+    let other = run_of("weekly").await;
+    let number = world.point("daily", 30).await;
+    let late = run_of("daily").await;
+    world.restored("daily", number, &world.stores().data).await;
+    let restore = world.runs("daily").await.into_iter().map(|known| known.run).find(|run| ![&open, &ended, &late].contains(&run)).unwrap();
+    // One that nobody has ended, and what is left of a run's folder besides its records.
+    cut(&world, &open, records(&world, &open) - 1);
+    let part = "parts/tree/00001/plan.json";
+    fs::create_dir_all(folder(&ended).join(part).parent().unwrap()).unwrap();
+    fs::write(folder(&ended).join(part), "{}").unwrap();
+
+    let (days, recent) = (90 * 86_400, [&open, &ended, &other, &late, &restore]);
+    world.point("daily", days - 60).await;
+    assert!(recent.iter().all(|run| records(&world, run) > 2), "ninety days are not over");
+    // The process dies while it removes: what is left still shows that the run is over.
+    let deletions = Mutex::new(0);
+    let dying = Faults::new(world.store("control"), move |operation| {
+        let mut deletions = deletions.lock().unwrap();
+        *deletions += u64::from(operation.kind == OperationKind::Delete);
+        if *deletions == 4 { Fault::Crash } else { Fault::None }
+    });
+    let stores = Stores { control: Arc::new(dying), ..world.stores() };
+    let end = world.back_up("daily", &stores, days + 3600).await.unwrap();
+    assert!(end.outcome.is_success(), "{:?}", end.outcome);
+    let left = [&ended, &late].iter().filter(|run| folder(run).join(format!("{:020}.json", 1)).exists()).count();
+    assert_eq!(left, 1, "one was begun");
+    world.point("daily", days + 3700).await;
+    let is_there = recent.map(|run| folder(run).exists() && records(&world, run) > 0);
+    assert_eq!(is_there, [true, false, true, false, true], "open, ended, of another policy, late, a restore");
+    world.point("weekly", days + 3800).await;
+    assert!(!folder(&other).exists() || records(&world, &other) == 0);
+    world.check("daily", |_| world.present("daily"), "after journals were removed").await;
 }

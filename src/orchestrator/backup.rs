@@ -8,6 +8,7 @@ use super::{
     OrchestratorError,
     execute::Run,
     journal::Journal,
+    old_journals,
     output::Output,
     perform::{Equipment, perform},
     runs, spent,
@@ -220,6 +221,7 @@ pub async fn back_up(request: BackupRequest, ctx: &Context) -> Result<BackupEnd,
     let (entry, members) = results(&run);
     if entry.is_some_and(|number| record.point(number).is_some()) {
         spent::release(owners, &record, ctx).await;
+        old_journals::remove(&request.control, &key, ctx).await;
     }
     Ok(BackupEnd { run: run_id, outcome, entry, members, adopted, record })
 }

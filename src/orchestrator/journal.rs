@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OrchestratorError, part::Place, state::JournalEvent};
 use crate::{
-    model::{RunId, Timestamp},
+    model::{ObjectKey, RunId, Timestamp},
     pipeline::hash::{MacKey, sha256},
     repository::layout,
     storage::{ErrorKind, ObjectStore, Put, PutOptions, list_all},
@@ -174,14 +174,18 @@ pub async fn read_after(store: &dyn ObjectStore, run: &RunId, after: u64, key: &
     }
 }
 
+/// Whether an object is a record of the run's journal: orders and parts lie below it too.
+pub fn is_record(run: &RunId, key: &ObjectKey) -> bool {
+    layout::number(key).is_some_and(|number| layout::journal(run, number) == *key)
+}
+
 /// Whether the last record of a journal, as a listing shows it, ends the run: known without reading what may be thousands of records.
 ///
 /// # Errors
 /// When the store does not answer.
 pub async fn is_ended(store: &dyn ObjectStore, run: &RunId, key: &MacKey) -> Result<bool, OrchestratorError> {
     let listed = list_all(store, &layout::journal_prefix(run)).await.map_err(OrchestratorError::journal(run))?;
-    // Orders and parts lie below it too.
-    let own = listed.iter().rev().find(|object| object.key.as_str().split('/').count() == layout::journal(run, 1).as_str().split('/').count());
+    let own = listed.iter().rev().find(|object| is_record(run, &object.key));
     let Some((number, last)) = own.and_then(|last| Some((layout::number(&last.key)?, &last.key))) else { return Ok(false) };
     let bytes = store.get(last, None).await.map_err(OrchestratorError::journal(run))?;
     Ok(JournalRecord::decode(&bytes, run, number, key).is_ok_and(|record| matches!(record.event, JournalEvent::RunEnded { .. })))

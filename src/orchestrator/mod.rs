@@ -8,6 +8,7 @@ pub mod execute;
 pub mod findings;
 pub mod journal;
 pub mod kit;
+pub mod old_journals;
 pub mod order;
 pub mod output;
 pub mod part;

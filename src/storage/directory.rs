@@ -1,7 +1,7 @@
 //! A directory as a store: one file per object, below a root.
 //!
 //! A file appears under its final name by a hard link from a synced temporary file (or, where there are no hard links, by a rename that does not replace),
-//! so it is there whole or not at all, and of two writers one wins. Directories are never removed: doing so could take the ground from under a put.
+//! so it is there whole or not at all, and of two writers one wins. A directory goes with its last object; a put from under which it goes makes it anew.
 //! There is no retention and there are no versions: `rm` works.
 
 mod walk;
@@ -33,6 +33,9 @@ const TEMPORARY: &str = ".tmp";
 
 /// The age at which a temporary file is certainly one that a crash has left.
 const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the directory of an object may go while the object is put.
+const MOST_MOVES: usize = 1000;
 
 /// The version that a store without versions shows.
 const ONLY_VERSION: &str = "null";
@@ -153,10 +156,14 @@ impl ObjectStore for DirectoryStore {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
-        let remove = |_: &Path, path: &Path| match fs::remove_file(path) {
+        let remove = |root: &Path, path: &Path| match fs::remove_file(path) {
             Err(error) if !is_absence(&error) => Err(error.into()),
             Err(_) => Ok(()),
-            Ok(()) => Ok(sync_directory(parent(path))?),
+            Ok(()) => {
+                sync_if_there(parent(path))?;
+                remove_empty(root, parent(path));
+                Ok(())
+            }
         };
         self.on_file("delete", key, remove).await
     }
@@ -200,7 +207,7 @@ fn put(root: &Path, path: &Path, body: &[u8], options: &PutOptions) -> Result<Pu
         Err(_) => write_then_link(root, path, body)?,
     };
     // Also for an object of another writer, who may not have come this far yet.
-    sync_directory(parent(path))?;
+    sync_if_there(parent(path))?;
     Ok(put)
 }
 
@@ -220,19 +227,26 @@ fn write_then_link(root: &Path, path: &Path, body: &[u8]) -> io::Result<Put> {
         }
         other => other?,
     };
-    let put = file.write_all(body).and_then(|()| file.sync_all()).and_then(|()| match publish(&temporary, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_directories(root, parent(path))?;
-            publish(&temporary, path)
-        }
-        other => other,
-    });
+    let put = file.write_all(body).and_then(|()| file.sync_all()).and_then(|()| publish_below(root, &temporary, path));
     match (put, fs::remove_file(&temporary)) {
         // A rename has taken it away already.
         (Ok(put), Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(put),
         (Ok(put), removed) => removed.map(|()| put),
         (Err(error), _) => Err(error),
     }
+}
+
+/// As [`publish`], in a directory that may not be there yet, or go meanwhile.
+fn publish_below(root: &Path, temporary: &Path, path: &Path) -> io::Result<Put> {
+    let mut put = publish(temporary, path);
+    for _ in 0..MOST_MOVES {
+        match put {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+        put = make_directories(root, parent(path)).and_then(|()| publish(temporary, path));
+    }
+    put
 }
 
 /// Gives the temporary file its final name, unless that name is taken.
@@ -293,6 +307,21 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// One that is not there any more holds nothing that could be lost.
+fn sync_if_there(path: &Path) -> io::Result<()> {
+    sync_directory(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Removes `path` and the directories above it that hold nothing any more, below `root`. Who puts something there at this moment makes them anew.
+fn remove_empty(root: &Path, path: &Path) {
+    let above = path.ancestors().take_while(|above| *above != root);
+    for directory in above {
+        if fs::remove_dir(directory).is_err() {
+            return;
+        }
+    }
+}
+
 fn read(path: &Path, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
     let mut file = File::open(path).map_err(|error| if is_absence(&error) { io::ErrorKind::NotFound.into() } else { error })?;
     let found = file.metadata()?;
@@ -318,6 +347,32 @@ mod tests {
 
     fn key(text: &str) -> ObjectKey {
         text.parse().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_directory_goes_with_its_last_object_and_never_from_under_a_put() {
+        const EACH: usize = 300;
+        let root = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(root.path()).unwrap();
+        let writers = (0..4).map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for turn in 0..EACH {
+                    let name = key(&format!("a/b/{}/{writer}-{turn}", turn % 2));
+                    assert_eq!(store.put_new(&name, Bytes::from_static(b"x"), &PutOptions::of(b"x")).await.unwrap(), Put::Created);
+                    assert_eq!(store.get(&name, None).await.unwrap(), "x");
+                    // Whatever others remove at this moment, a listing succeeds and shows what is there.
+                    let shown = store.list(&format!("a/b/{}/", turn % 2), None).await.unwrap();
+                    assert!(shown.objects.iter().any(|object| object.key == name));
+                    store.delete(&name).await.unwrap();
+                }
+            })
+        });
+        for writer in futures::future::join_all(writers).await {
+            writer.unwrap();
+        }
+        let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [TEMPORARY]);
     }
 
     #[tokio::test]

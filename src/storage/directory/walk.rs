@@ -69,7 +69,12 @@ impl Walk {
     /// Names below `path` that can lie on this page or after it, sorted as parts of keys: a directory counts with its slash.
     fn names(&self, path: &Path, base: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(path)? {
+        let entries = match fs::read_dir(path) {
+            // It went with its last object.
+            Err(error) if !base.is_empty() && is_absence(&error) => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let Ok(mut name) = entry.file_name().into_string() else { continue };
             if name.parse::<ObjectKey>().is_err() || (base.is_empty() && name == TEMPORARY) {
