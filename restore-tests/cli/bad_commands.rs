@@ -16,7 +16,7 @@ const LINES: &[(&str, &[&str])] = &[
     ("unknown manual page", &["man", "points", "lst"]),
     ("manual page and folder", &["man", "config", "--dir", "x"]),
     ("bad log filter", &["--log", "hourglass=loud", "config", "schema"]),
-    ("point in the wrong form", &["points", "show", "production"]),
+    ("point in the wrong form", &["points", "show", "production:42"]),
     ("hold without a reason", &["points", "hold", "production@we/1:42", "--by", "A"]),
     ("site in capitals", &["init", "--directory", "x", "--site", "West"]),
     ("site without a directory", &["init", "--site", "west"]),

@@ -99,9 +99,14 @@ fn a_diff_names_what_was_added_removed_and_changed_and_in_what() {
 
 #[test]
 fn without_the_operator_key_a_point_shows_only_what_is_public() {
-    let (home, [one, _]) = two_points();
+    let (home, [one, newest]) = two_points();
     let shown = run(&home, &["points", "show", &one], 0);
     assert!(shown.contains("COMPONENT") && shown.contains("dump"), "{shown}");
+    // A policy or a lineage stands for its newest good point.
+    for name in ["daily", "daily@main/1"] {
+        assert!(run(&home, &["points", "show", name], 0).starts_with(&newest), "{name}");
+    }
+    run(&home, &["points", "show", "nobodys"], 2);
     fs::rename(home.path().join("operator.key"), home.path().join("away.key")).unwrap();
     let shown = run(&home, &["points", "show", &one], 0);
     assert!(!shown.contains("COMPONENT") && shown.contains("MEMBER"), "{shown}");

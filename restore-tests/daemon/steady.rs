@@ -33,7 +33,7 @@ pub fn assert_steady(seen: &[Held]) {
     let quarter = seen.len() / 4;
     let (early, late) = (&seen[quarter..2 * quarter], &seen[seen.len() - quarter..]);
     for (name, slack, what) in [
-        ("memory", 6 << 10, (|held| held.memory_kib) as fn(&Held) -> u64),
+        ("memory", 3 << 10, (|held| held.memory_kib) as fn(&Held) -> u64),
         ("threads", 4, |held| held.threads),
         ("files", 6, |held| held.files as u64),
         ("sockets", 6, |held| held.sockets as u64),

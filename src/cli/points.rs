@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo};
+use super::{CliError, ExitCode, Globals, Report, output::table, repo::Repo, restore::Choice};
 use crate::{
     config::PRIMARY,
     model::{Lineage, PolicyName, Problem, RecoveryPointId},
@@ -59,10 +59,10 @@ pub enum PointsCommand {
         location: Option<String>,
     },
     /// Show a point: members, sizes, times, vault, retention, holds; with the operator key, components and digests
-    #[command(after_long_help = "Example:\n  hourglass points show production@we/1:42")]
+    #[command(after_long_help = "Example:\n  hourglass points show production@we/1:42\n  hourglass points show production")]
     Show {
-        /// The point
-        point: RecoveryPointId,
+        /// The point (production@we/1:42), or a policy or a lineage (production@we/1) for its newest good point
+        point: Choice,
         /// The location to read
         #[arg(long, default_value = PRIMARY)]
         location: String,
@@ -229,18 +229,19 @@ async fn add_location(repo: &Repo, policy: Option<&PolicyName>, points: &mut BTr
     Ok(())
 }
 
-async fn show(id: &RecoveryPointId, location: &str, globals: &Globals) -> Result<Report, CliError> {
+async fn show(choice: &Choice, location: &str, globals: &Globals) -> Result<Report, CliError> {
     let repo = Repo::open(globals, location).await?;
-    let records = records(&repo, Some(&id.lineage)).await?;
-    let (own, others) = split(&records, &id.lineage).expect("the lineage is among those that were read");
+    let lineage = choice.lineage(&repo)?;
+    let records = records(&repo, Some(&lineage)).await?;
+    let (own, others) = split(&records, &lineage).expect("the lineage is among those that were read");
     let catalog = Catalog::new(own, &others);
     // A pruned point can still be looked at.
-    let pruned = catalog.points().iter().find(|point| point.name.id == *id);
-    let point = match pruned {
+    let named = catalog.points().iter().find(|point| matches!(choice, Choice::Point(id) if point.name.id == *id));
+    let point = match named {
         Some(point) => point,
-        None => catalog.resolve(&Selector::Id(id.clone()))?,
+        None => catalog.resolve(&choice.selector())?,
     };
-    let p = point.point;
+    let (id, p) = (&point.name.id, point.point);
     let rows: Vec<_> = p
         .members
         .iter()

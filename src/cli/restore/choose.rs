@@ -40,6 +40,25 @@ impl FromStr for Choice {
     }
 }
 
+impl Choice {
+    /// Whose point.
+    pub fn lineage(&self, repo: &Repo) -> Result<Lineage, CliError> {
+        match self {
+            Choice::Point(id) => Ok(id.lineage.clone()),
+            Choice::Newest(policy) => repo.lineage(policy.as_str()),
+            Choice::NewestOf(lineage) => Ok(lineage.clone()),
+        }
+    }
+
+    /// Which of that lineage, as long as no time chooses it.
+    pub fn selector(&self) -> Selector {
+        match self {
+            Choice::Point(id) => Selector::Number(id.number),
+            Choice::Newest(_) | Choice::NewestOf(_) => Selector::Latest,
+        }
+    }
+}
+
 /// Which point, and where to look for it.
 #[derive(Debug)]
 pub struct Wanted<'a> {
@@ -95,13 +114,11 @@ pub async fn answers(config: &Config, place: &str) -> Result<(), CliError> {
 
 async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(Repo, PointRef, Point), CliError> {
     let repo = Repo::at(config.clone(), place).await?;
-    let (lineage, selector) = match wanted.point {
-        Choice::Point(id) if wanted.at.is_none() && wanted.before.is_none() => (id.lineage.clone(), Selector::Number(id.number)),
-        Choice::Point(_) => return Err(CliError::usage("--at and --before choose a point of a policy, and a point was named")),
-        Choice::Newest(policy) => (repo.lineage(policy.as_str())?, Selector::Latest),
-        Choice::NewestOf(lineage) => (lineage.clone(), Selector::Latest),
-    };
-    if !matches!(wanted.point, Choice::Point(_)) {
+    let (lineage, is_named) = (wanted.point.lineage(&repo)?, matches!(wanted.point, Choice::Point(_)));
+    if is_named && (wanted.at.is_some() || wanted.before.is_some()) {
+        return Err(CliError::usage("--at and --before choose a point of a policy, and a point was named"));
+    }
+    if !is_named {
         // What is missing may be newer than what would be chosen. A point that is named is restored from what there is.
         repo.record_to_write(&lineage).await.map_err(|error| CliError::from(error).hint("to restore one of the points that are here, name it"))?;
     }
@@ -109,7 +126,7 @@ async fn find_at(config: &Config, place: &str, wanted: &Wanted<'_>) -> Result<(R
     let (own, others) = points::split(&records, &lineage).expect("it was asked for");
     let catalog = Catalog::new(own, &others);
     let point = match wanted.at.map(|at| (at, true)).or(wanted.before.map(|before| (before, false))) {
-        None if wanted.accept_missing.is_empty() => catalog.resolve(&selector)?,
+        None if wanted.accept_missing.is_empty() => catalog.resolve(&wanted.point.selector())?,
         None => newest(&catalog, &lineage, wanted.accept_missing, "", |_| true)?,
         Some((time, inclusive)) => {
             let fits = |to: Timestamp| to < time || (inclusive && to == time);

@@ -29,6 +29,10 @@ impl Tail {
         let now = Fence::uptime();
         if self.listed.is_none_or(|at| now.saturating_sub(at) >= LISTED_EVERY) {
             let numbers = place.numbers().await?;
+            // Another control store has taken the place of the one that was known.
+            if numbers.last().is_none_or(|newest| *newest < self.number) {
+                *self = Tail::default();
+            }
             let newer: Vec<u64> = numbers.into_iter().filter(|number| *number > self.number).collect();
             for number in newer.iter().skip(newer.len().saturating_sub(KEPT)) {
                 self.entries.extend(place.entry(*number).await?.and_then(Result::ok));
