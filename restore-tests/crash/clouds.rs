@@ -15,7 +15,7 @@ use hourglass::{
     repository::{
         copy::{CopyOptions, copy_points},
         presence::presence,
-        record::Record,
+        record::{Copies, Record},
         trust::TrustChain,
     },
     storage::{Counting, Listed, ObjectStore, OperationKind, PutOptions, list_all, open_with},
@@ -89,7 +89,7 @@ impl World {
     pub async fn copy_to_other(&self, policy: &str, from: &dyn ObjectStore, to: &dyn ObjectStore) -> Outcome {
         let record = Record::load(from, &self.repo().await.trusts, &self.lineage(policy)).await.unwrap();
         let points: Vec<_> = record.state().points.keys().copied().filter(|number| record.point(*number).unwrap().1.complete).collect();
-        let options = CopyOptions { lock: false, step: step_id(&["copy"]) };
+        let options = CopyOptions { lock: false, step: step_id(&["copy"]), read_before: Copies::none() };
         let report = copy_points(from, to, &record, &points, &options, &context(0)).await.unwrap();
         let whole = report.points.iter().all(hourglass::repository::copy::CopiedPoint::is_complete);
         let problem = Problem { subject: policy.to_owned(), what: format!("{report:?}") };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use hourglass::{
     model::{ByteCount, ObjectKey, Sha256, Timestamp},
-    storage::{Budget, Counting, ErrorKind, Fault, Faults, LARGEST_OBJECT, ObjectStore, Put, PutOptions, Retry, list_all},
+    storage::{Budget, Counting, ErrorKind, Fault, Faults, LARGEST_OBJECT, ObjectStore, Put, PutOptions, Retry, list_after, list_all},
 };
 
 use super::places::{S3, azure, below, bucket, container, directory, key, s3};
@@ -144,6 +144,10 @@ async fn a_listing_is_whole_and_in_order(store: &dyn ObjectStore) {
     assert!(store.list("many", None).await.unwrap().next.is_some(), "a page has an end");
     assert_eq!(list_all(store, "many/a").await.unwrap().len(), 5, "a prefix need not end at a slash");
     assert_eq!(list_all(store, "many/2/").await.unwrap().len(), 500);
+    let mut after = Vec::new();
+    list_after(store, "many/2/", &key("many/2/1400"), |object| after.push(object.key.to_string())).await.unwrap();
+    after.sort_unstable();
+    assert_eq!(after, (1401..1500).filter(|n| n % 3 == 2).map(|n| format!("many/2/{n:04}")).collect::<Vec<_>>());
     assert!(store.folders("").await.unwrap().contains("many"));
     let folders = store.folders("many/").await.unwrap();
     assert_eq!(folders.iter().map(String::as_str).collect::<Vec<_>>(), ["0", "1", "2", "a"]);

@@ -19,7 +19,7 @@ use crate::{
         catalog::{Catalog, Selector},
         copy::{CopiedPoint, CopyOptions, CopyReport, Side, copy_points},
         needs::Wrong,
-        record::Record,
+        record::{Copies, Record},
     },
     storage,
 };
@@ -65,7 +65,8 @@ pub async fn run(args: CopyArgs, globals: &Globals) -> Result<Report, CliError> 
         let step = step_id(&["copy", &record.lineage().to_string()]);
         let what = format!("copy {} points of {} to {}", points.len(), record.lineage(), args.to);
         ctx.observer.event(&Event::StepStarted { step: step.clone(), what });
-        let options = CopyOptions { lock: place.lock.is_some(), step: step.clone() };
+        let read_before = Copies::of(&repo.config.state_dir, &place.url.to_string(), record.lineage());
+        let options = CopyOptions { lock: place.lock.is_some(), step: step.clone(), read_before };
         let copied = copy_points(&*repo.store, &*to, &record, &points, &options, &ctx).await;
         let outcome = match &copied {
             Ok(report) => outcome(report, &args),

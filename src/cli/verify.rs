@@ -3,7 +3,12 @@
 pub(super) mod restored;
 mod sampled;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -116,7 +121,7 @@ pub async fn run(args: VerifyArgs, globals: &Globals) -> Result<Report, CliError
         return Err(CliError::usage("the depth `restorable` decrypts, and the key file of this machine has no identity that opens a vault"));
     }
     let ctx = globals.context();
-    let (wanted, mut problems, mut exit) = wanted(&repo, args.point.as_ref()).await?;
+    let (wanted, mut problems, mut exit) = wanted(&repo, args.point.as_ref(), None).await?;
     if !RepoFile::is_shown(&*repo.store).await? {
         problems.push(Problem { subject: format!("{} {}", args.location, layout::repo()), what: COVERED.to_owned() });
         exit = ExitCode::Damaged;
@@ -186,12 +191,17 @@ async fn name_whole_versions(repo: &Repo, all: &mut [Verified]) -> Result<(), Cl
 
 type Wanted = Vec<(Record, Vec<EntryNumber>)>;
 
-/// The records to check with their points, and what is wrong with the records themselves.
-async fn wanted(repo: &Repo, point: Option<&RecoveryPointId>) -> Result<(Wanted, Vec<Problem>, ExitCode), CliError> {
+/// The records to check with their points, and what is wrong with the records themselves. Of entries that were read before only those in the buckets
+/// `due` are read, where a part is read at a time.
+async fn wanted(repo: &Repo, point: Option<&RecoveryPointId>, due: Option<&BTreeSet<u16>>) -> Result<(Wanted, Vec<Problem>, ExitCode), CliError> {
     let lineages = point.map_or_else(|| repo.lineages(), |point| vec![point.lineage.clone()]);
     let (mut wanted, mut problems, mut exit) = (Vec::new(), Vec::new(), ExitCode::Succeeded);
     for lineage in lineages {
-        let (record, standing) = repo.record_as_stored(&lineage).await.map_err(|error| self::found(error.into()))?;
+        let read = match due {
+            None => repo.record_as_stored(&lineage).await,
+            Some(due) => repo.record_as_listed(&lineage, due.clone()).await,
+        };
+        let (record, standing) = read.map_err(|error| self::found(error.into()))?;
         let found = problems_of(&record, &repo.location);
         if let Standing::Behind { remembered } = standing {
             let number = record.head().map_or(0, |head| head.number.0);

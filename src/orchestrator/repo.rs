@@ -179,6 +179,17 @@ impl Repo {
         self.compared(Record::load(&*self.store, &self.trusts, lineage).await?)
     }
 
+    /// As [`Repo::record_as_stored`], but of what this machine has read before only those entries are read that lie in the buckets `due` (see
+    /// [`crate::repository::sample`]), or that the store does not list as they were, with their signatures.
+    ///
+    /// # Errors
+    /// Those of [`Repo::record`].
+    pub async fn record_as_listed(&self, lineage: &Lineage, due: BTreeSet<u16>) -> Result<(Record, Standing), RepoError> {
+        let place = self.config.locations[&self.location].url.to_string();
+        let copies = Copies::of(&self.config.state_dir, &place, lineage).as_listed(&*self.store, lineage, due).await?;
+        self.compared(Record::load_beside(&*self.store, &self.trusts, lineage, &copies).await?)
+    }
+
     fn compared<K: Keep>(&self, record: Record<K>) -> Result<(Record<K>, Standing), RepoError> {
         let mut heads = Heads::open(&self.config.state_dir.join("heads.json"))?;
         let place = self.config.locations[&self.location].url.to_string();

@@ -1,7 +1,7 @@
 //! Brings points from one location to another: trust and vaults first, then what the points need, and the record last and in order,
 //! so that an entry never arrives before what it names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,7 +15,7 @@ use super::{
     layout,
     needs::{Need, Needs, Part, Wrong},
     presence::Inventory,
-    record::{Body, PointRef, Record, ValidEntry},
+    record::{Body, Copies, PointRef, Record, ValidEntry},
     repo::RepoFile,
     trust::TrustChain,
 };
@@ -35,6 +35,8 @@ pub struct CopyOptions {
     pub lock: bool,
     /// Whose progress is told.
     pub step: StepId,
+    /// Entries of the destination's record that this machine has read before.
+    pub read_before: Copies,
 }
 
 /// Objects and their bytes.
@@ -127,7 +129,7 @@ pub async fn copy_points(
     let retention = Retention::new(record, options, ctx);
     let results = copy_objects(&courier, &wanted, &retention, options, ctx).await?;
     let Some(results) = results else { return Ok(CopyReport { cancelled: true, ..CopyReport::default() }) };
-    let (entries, ahead) = copy_record(&courier, record, &retention).await?;
+    let (entries, ahead) = copy_record(&courier, record, &retention, &options.read_before).await?;
     Ok(CopyReport { points: tell(wanted, results), entries, ahead, cancelled: false })
 }
 
@@ -295,9 +297,10 @@ async fn uncover(courier: &Courier<'_>, record: &Record, valid: &ValidEntry, ret
 
 /// Brings the record up to its head: all signatures, then the entries in order. What lies under void numbers is brought as it is, because
 /// the entries above it count it. Gives the number of entries that were put, and of those that only the destination has.
-async fn copy_record(courier: &Courier<'_>, record: &Record, retention: &Retention) -> Result<(u64, u64), RepositoryError> {
+async fn copy_record(courier: &Courier<'_>, record: &Record, retention: &Retention, read_before: &Copies) -> Result<(u64, u64), RepositoryError> {
     let lineage = record.lineage();
-    let there = Record::load(courier.to, record.trusts(), lineage).await?;
+    let copies = read_before.clone().as_listed(courier.to, lineage, BTreeSet::new()).await?;
+    let there: Record = Record::load_beside(courier.to, record.trusts(), lineage, &copies).await?;
     let head = record.head().map_or(EntryNumber(0), |head| head.number);
     let ahead = there.entries().iter().filter(|valid| valid.entry.number > head).count() as u64;
     let mut missing: Vec<&ValidEntry> = Vec::new();

@@ -232,8 +232,10 @@ impl ObjectStore for AzureStore {
     }
 
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError> {
-        let found = self.page(prefix, page.map(|token| token.0), false).await.map_err(|error| self.error(&error, "list", prefix))?;
-        let next = found.next_marker.filter(|marker| !marker.is_empty()).map(PageToken);
+        // A listing that begins after a name is not among what this client can ask for.
+        let marker = page.and_then(|page| if let PageToken::Next(marker) = page { Some(marker) } else { None });
+        let found = self.page(prefix, marker, false).await.map_err(|error| self.error(&error, "list", prefix))?;
+        let next = found.next_marker.filter(|marker| !marker.is_empty()).map(PageToken::Next);
         Ok(ListPage { objects: found.blob_items.into_iter().filter_map(|item| self.listed(item)).collect(), next })
     }
 

@@ -385,7 +385,7 @@ mod tests {
         }
         let listed = super::super::list_all(&store, "a").await.unwrap();
         assert_eq!(listed.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), keys);
-        let page = store.list("a", Some(PageToken("a/-".to_owned()))).await.unwrap();
+        let page = store.list("a", Some(PageToken::Next("a/-".to_owned()))).await.unwrap();
         assert_eq!(page.objects.iter().map(|o| o.key.as_str()).collect::<Vec<_>>(), keys[3..]);
     }
 

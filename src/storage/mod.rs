@@ -111,8 +111,22 @@ pub async fn list_all(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<Liste
 }
 
 /// Shows `each` all objects whose keys begin with `prefix`, in the order of [`ObjectStore::list`]. Errors: those of [`list_all`].
-pub async fn list_each(store: &dyn ObjectStore, prefix: &str, mut each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
-    let mut next = None;
+pub async fn list_each(store: &dyn ObjectStore, prefix: &str, each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
+    list_from(store, prefix, None, each).await
+}
+
+/// As [`list_each`], but those alone whose keys come after `after`: how little is listed for that depends on the store.
+pub async fn list_after(store: &dyn ObjectStore, prefix: &str, after: &ObjectKey, mut each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
+    let newer = |object: Listed| {
+        if object.key > *after {
+            each(object)
+        }
+    };
+    list_from(store, prefix, Some(PageToken::After(after.clone())), newer).await
+}
+
+async fn list_from(store: &dyn ObjectStore, prefix: &str, from: Option<PageToken>, mut each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
+    let mut next = from;
     for _ in 0..MOST_PAGES {
         let page = store.list(prefix, next).await?;
         page.objects.into_iter().for_each(&mut each);

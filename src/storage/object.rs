@@ -62,9 +62,14 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
-/// Where a listing goes on. Valid for the store and the prefix that gave it.
+/// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageToken(pub(crate) String);
+pub enum PageToken {
+    /// After what a page has shown. Valid for the store and the prefix that gave it.
+    Next(String),
+    /// After this key, where the store can begin there; where it cannot, from the start.
+    After(ObjectKey),
+}
 
 /// A part of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

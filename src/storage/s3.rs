@@ -185,9 +185,14 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, prefix: &str, page: Option<PageToken>) -> Result<ListPage, StoreError> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix)).set_continuation_token(page.map(|token| token.0));
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix));
+        let request = match page {
+            None => request,
+            Some(PageToken::Next(token)) => request.continuation_token(token),
+            Some(PageToken::After(key)) => request.start_after(self.full(key.as_str())),
+        };
         let found = request.send().await.map_err(|error| self.error(error, "list", prefix))?;
-        let next = found.next_continuation_token.filter(|_| found.is_truncated == Some(true)).map(PageToken);
+        let next = found.next_continuation_token.filter(|_| found.is_truncated == Some(true)).map(PageToken::Next);
         let mut objects: Vec<_> = found.contents.unwrap_or_default().into_iter().filter_map(|object| self.listed(object)).collect();
         objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(ListPage { objects, next })

@@ -42,7 +42,7 @@ pub async fn run(args: &VerifyArgs, within: Duration, globals: &Globals) -> Resu
     let known = findings.newest::<Sampling>(&read_at(&args.location)).await?.map(|finding| finding.found).filter(Sampling::is_sound);
     let state = known.unwrap_or_else(|| Sampling::begin(now));
     let due = state.due(SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX), now);
-    let (records, mut problems, mut exit) = wanted(&repo, None).await?;
+    let (records, mut problems, mut exit) = wanted(&repo, None, Some(&due)).await?;
     let mut all = Everything::default();
     for (record, points) in &records {
         all.add(&repo, record, points).await?;

@@ -16,7 +16,7 @@ use crate::{
     orchestrator::journal::signed_line,
     pipeline::MacKey,
     repository::{keys::CaptureFile, layout},
-    storage::{ErrorKind, Listed, ObjectStore, Put, PutOptions, StoreError, list_each},
+    storage::{ErrorKind, Listed, ObjectStore, Put, PutOptions, StoreError, list_after},
 };
 
 const CONTEXT: &str = "hourglass ledger 1";
@@ -76,9 +76,15 @@ impl Place {
 
     /// The numbers that are there, in order.
     async fn numbers(&self) -> Result<Vec<u64>, DaemonError> {
+        self.numbers_after(0).await
+    }
+
+    /// Those above `number`.
+    async fn numbers_after(&self, number: u64) -> Result<Vec<u64>, DaemonError> {
+        let (prefix, after) = (layout::ledger_prefix(&self.lineage), layout::ledger(&self.lineage, number));
         let mut numbers = Vec::new();
         let each = |object: Listed| numbers.extend(layout::number(&object.key));
-        list_each(self.store.as_ref(), &layout::ledger_prefix(&self.lineage), each).await.map_err(self.failed())?;
+        list_after(self.store.as_ref(), &prefix, &after, each).await.map_err(self.failed())?;
         numbers.sort_unstable();
         Ok(numbers)
     }

@@ -7,7 +7,7 @@ use crate::storage::Fence;
 
 /// Entries that are kept.
 const KEPT: usize = 200;
-/// How often all numbers are listed. In between the next one is asked for; that does not show what lies above a number that somebody took away.
+/// How often newer numbers are listed. In between the next one is asked for; that does not show what lies above a number that somebody took away.
 const LISTED_EVERY: Duration = Duration::from_secs(600);
 
 /// What is known of a ledger.
@@ -28,12 +28,11 @@ impl Tail {
     pub async fn look(&mut self, place: &Place) -> Result<(), DaemonError> {
         let now = Fence::uptime();
         if self.listed.is_none_or(|at| now.saturating_sub(at) >= LISTED_EVERY) {
-            let numbers = place.numbers().await?;
-            // Another control store has taken the place of the one that was known.
-            if numbers.last().is_none_or(|newest| *newest < self.number) {
+            if self.number > 0 && place.entry(self.number).await?.is_none() {
+                // Another control store has taken the place of the one that was known.
                 *self = Tail::default();
             }
-            let newer: Vec<u64> = numbers.into_iter().filter(|number| *number > self.number).collect();
+            let newer = place.numbers_after(self.number).await?;
             for number in newer.iter().skip(newer.len().saturating_sub(KEPT)) {
                 self.entries.extend(place.entry(*number).await?.and_then(Result::ok));
                 self.number = *number;

@@ -50,7 +50,7 @@ pub(super) async fn find(
     copies: &Copies,
     listed: Numbered,
 ) -> Result<(Numbered, Option<Shown>), StoreError> {
-    let shown = match copies.find(&listed) {
+    let shown = match copies.find(lineage, &listed) {
         _ if listed.size > MAX_ENTRY => Some(Shown::TooLarge),
         Some(copy) => Some(Shown::Copy(copy)),
         None => current(store, &layout::record(lineage, listed.number), |sha256| layout::signature(lineage, sha256)).await?.map(Shown::Object),

@@ -169,8 +169,9 @@ impl<K: Keep> Record<K> {
             other => return self.take(store, number, other).await,
         };
         let is_there = self.take(store, number, stored.clone().map(Shown::Object)).await?;
-        if let Some(stored) = stored.filter(|stored| self.shows(number, stored.sha256)) {
-            copies.keep(listed, &stored);
+        match stored.filter(|stored| self.shows(number, stored.sha256)) {
+            Some(stored) => copies.keep(listed, &stored),
+            None => copies.forget(number),
         }
         Ok(is_there)
     }

@@ -18,6 +18,7 @@ use crate::{
         ErrorKind,
         catalog::{Catalog, CatalogPoint, Selector},
         layout,
+        sample::bucket,
     },
     storage::{Counting, ObjectStore, OperationKind, Put, PutOptions},
 };
@@ -95,6 +96,39 @@ async fn what_a_delete_marker_hides_or_junk_covers_is_read_from_its_versions() {
     store.older.lock().unwrap().insert(entry(3), vec![Bytes::from_static(b"older junk"), Bytes::from(third)]);
     let read = Record::load(&store, &lab.trusts, &lab.lineage).await.unwrap();
     assert_eq!((read.head(), read.entries().len(), read.voids().len()), (whole.head(), 4, 0));
+}
+
+#[tokio::test]
+async fn who_asks_whether_all_is_there_is_told_of_lost_signatures_and_reads_what_is_due() {
+    let (lab, folder) = (Lab::new().await, tempfile::tempdir().unwrap());
+    let copies = Copies::of(folder.path(), "file:///repo", &lab.lineage);
+    let store = Counting::new(Arc::new(open_store(lab.folder.path())));
+    let asked = async |due: &[u16]| {
+        let listed = copies.clone().as_listed(&store, &lab.lineage, due.iter().copied().collect()).await.unwrap();
+        let before = store.count(OperationKind::Get).requests;
+        let read: Record = Record::load_beside(&store, &lab.trusts, &lab.lineage, &listed).await.unwrap();
+        // The last is for the number after the head.
+        (store.count(OperationKind::Get).requests - before - 1, read)
+    };
+    for name in ["one", "two", "three", "four"] {
+        lab.append(&lab.capture, run(name)).await.unwrap();
+    }
+    let whole = lab.load().await;
+    let (of_two, of_three) = (bucket(&layout::record(&lab.lineage, EntryNumber(2))), bucket(&layout::record(&lab.lineage, EntryNumber(3))));
+    let everything: Vec<u16> = (0..256).collect();
+    for (due, wanted) in [(&[][..], 8), (&[], 0), (&[of_two], 2), (&everything[..], 8)] {
+        let (requests, read) = asked(due).await;
+        assert_eq!((requests, read.head(), read.voids().len()), (wanted, whole.head(), 0), "{due:?}");
+    }
+    let signature = |number| lab.folder.path().join(layout::signature(&lab.lineage, whole.digest_at(EntryNumber(number)).unwrap()).as_str());
+    // One that holds something else is found when its turn comes, one that is lost at once.
+    fs::write(signature(3), "junk").unwrap();
+    assert_eq!(asked(&[]).await.0, 0);
+    assert_eq!(asked(&[of_three]).await.1.voids()[0].number, EntryNumber(3));
+    assert_eq!(asked(&[]).await.1.voids()[0].number, EntryNumber(3), "what is damaged is told each time");
+    fs::remove_file(signature(2)).unwrap();
+    let voids: Vec<u64> = asked(&[]).await.1.voids().iter().map(|void| void.number.0).collect();
+    assert_eq!(voids, [2, 3, 4]);
 }
 
 #[tokio::test]

@@ -37,7 +37,12 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(prefix: &str, page: Option<PageToken>) -> Walk {
-        Walk { prefix: prefix.to_owned(), after: page.map(|token| token.0).unwrap_or_default(), page: ListPage::default() }
+        let after = match page {
+            None => String::new(),
+            Some(PageToken::Next(last)) => last,
+            Some(PageToken::After(key)) => key.to_string(),
+        };
+        Walk { prefix: prefix.to_owned(), after, page: ListPage::default() }
     }
 
     /// Walks the directory `path`, whose objects begin with `base`, until the page is full.
@@ -59,7 +64,7 @@ impl Walk {
         let Ok(key) = key.parse() else { return Ok(()) };
         if self.page.objects.len() == PAGE {
             let last = self.page.objects.last().expect("a full page is not empty");
-            self.page.next = Some(PageToken(last.key.to_string()));
+            self.page.next = Some(PageToken::Next(last.key.to_string()));
         } else {
             self.page.objects.push(Listed { key, size, modified });
         }
