@@ -119,7 +119,7 @@ pub async fn list_each(store: &dyn ObjectStore, prefix: &str, each: impl FnMut(L
 pub async fn list_after(store: &dyn ObjectStore, prefix: &str, after: &ObjectKey, mut each: impl FnMut(Listed) + Send) -> Result<(), StoreError> {
     let newer = |object: Listed| {
         if object.key > *after {
-            each(object)
+            each(object);
         }
     };
     list_from(store, prefix, Some(PageToken::After(after.clone())), newer).await
