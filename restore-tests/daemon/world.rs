@@ -13,7 +13,6 @@ use hourglass::{
     daemon::ledger::{
         Entry, Ledger, Place,
         event::{End, Happened},
-        key,
         state::Balance,
     },
     model::{Lineage, RunId},
@@ -112,7 +111,7 @@ impl Kept {
 
     async fn place(&self, name: &str) -> Place {
         let lineage: Lineage = format!("{name}@we/1").parse().unwrap();
-        Place { store: self.store("control").await, key: key(&self.keys(), &lineage), lineage }
+        Place::of(&self.store("control").await, &self.keys(), &lineage)
     }
 
     pub async fn history(&self) -> Vec<Entry> {

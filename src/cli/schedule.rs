@@ -8,7 +8,7 @@ use crate::{
     config::PRIMARY,
     daemon::{
         decide::Rules,
-        ledger::{Ledger, Place, event::Wish, key},
+        ledger::{Ledger, Place, event::Wish},
         order::{self, Order},
     },
     model::{Clock, Lineage, PolicyName, SystemClock},
@@ -92,7 +92,7 @@ fn ledger_of(repo: &Repo, name: &PolicyName) -> Result<Lineage, CliError> {
 
 async fn place(repo: &Repo, lineage: &Lineage) -> Result<Place, CliError> {
     let store = storage::open(&repo.config.control).await?;
-    Ok(Place { store, key: key(&repo.capture_file()?, lineage), lineage: lineage.clone() })
+    Ok(Place::of(&store, &repo.capture_file()?, lineage))
 }
 
 async fn list(globals: &Globals) -> Result<Report, CliError> {

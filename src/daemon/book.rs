@@ -83,7 +83,7 @@ impl Book {
         let log = shared.log.of(name);
         let store = storage::open(&repo.config.control).await?;
         let control: Arc<dyn ObjectStore> = Arc::new(Fenced::new(store, Arc::clone(&shared.fence)));
-        let place = ledger::Place { store: Arc::clone(&control), key: ledger::key(&repo.capture_file()?, &lineage), lineage: lineage.clone() };
+        let place = ledger::Place::of(&control, &repo.capture_file()?, &lineage);
         let ledger = Ledger::open(place).await?;
         if ledger.strange() > 0 {
             log.say(json!({"event": "strange-entries", "count": ledger.strange(), "what": "entries of the ledger that nobody who may has written are passed over"}));

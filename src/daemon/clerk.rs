@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ledger::{Ledger, Place, event::Wish, key},
+    ledger::{Ledger, Place, event::Wish},
     order::{self, Order},
     sight::Sight,
 };
@@ -63,7 +63,7 @@ async fn take(sight: &Sight, headers: &HeaderMap, body: &Bytes) -> Result<String
     let failed = |error: &dyn std::error::Error| (StatusCode::BAD_GATEWAY, explain(error));
     let keys = sight.keys().map_err(|error| failed(&error))?;
     let store = storage::open(&sight.config().control).await.map_err(|error| failed(&error))?;
-    let place = Place { store: store.clone(), key: key(&keys, &lineage), lineage: lineage.clone() };
+    let place = Place::of(&store, &keys, &lineage);
     let ledger = Ledger::open(place).await.map_err(|error| failed(&error))?;
     if let Some(of) = ledger.balance().identity.as_ref().filter(|of| *of != sight.identity()) {
         return Err((StatusCode::CONFLICT, format!("installation {of} keeps {}, and this one only reports", asked.of)));

@@ -6,7 +6,7 @@ use super::{
     DaemonError,
     decide::Rules,
     heap, lease,
-    ledger::{Entry, Place, key, state::Balance, tail::Tail},
+    ledger::{Entry, Place, state::Balance, tail::Tail},
     status::{CareFacts, PolicyFacts, Status, status},
     summary::Summary,
     tasks::{CoverageStatus, ReadStatus, ReadyStatus, TaskFacts},
@@ -58,7 +58,7 @@ impl Reader {
         let mut facts = Vec::new();
         for lineage in repo.written() {
             let policy = &config.policies[&lineage.policy];
-            let (history, balance) = self.history(Place { store: Arc::clone(&control), key: key(&keys, &lineage), lineage: lineage.clone() }).await?;
+            let (history, balance) = self.history(Place::of(&control, &keys, &lineage)).await?;
             facts.push(PolicyFacts {
                 rules: Rules::new(lineage.clone(), &policy.timing),
                 rpo: policy.rpo.map(Seconds::from),
@@ -78,7 +78,7 @@ impl Reader {
         let mut care = CareFacts::default();
         for (name, task) in &config.tasks {
             let lineage = config.task_ledger(name);
-            let (history, balance) = self.history(Place { store: Arc::clone(control), key: key(keys, &lineage), lineage: lineage.clone() }).await?;
+            let (history, balance) = self.history(Place::of(control, keys, &lineage)).await?;
             care.tasks.push(TaskFacts { rules: Rules::new(lineage, &task.timing), does: task.work.kind(), history, balance });
         }
         let findings = Findings::new(Arc::clone(control), keys);

@@ -153,7 +153,7 @@ impl Keeper {
     async fn pay(&mut self) -> Result<bool, DaemonError> {
         let keys = self.repo.capture_file()?;
         let lineage = self.book.lineage.clone();
-        let place = ledger::Place { store: Arc::clone(&self.book.control), key: ledger::key(&keys, &lineage), lineage: lineage.clone() };
+        let place = ledger::Place::of(&self.book.control, &keys, &lineage);
         let history = place.history(REPORTED).await?;
         let mut record = self.repo.outline_to_write(&lineage).await?;
         let owed = owed(&history, &record, &lineage, self.book.now());

@@ -109,7 +109,7 @@ pub async fn draw(config: &Config, status: Status) -> Result<Picture, DaemonErro
     let mut points: BTreeMap<PolicyName, Vec<PointRow>> = BTreeMap::new();
     for record in &records {
         let others: Vec<&Record<Outline>> = records.iter().filter(|other| other.lineage() != record.lineage()).collect();
-        let rows = record.state().points.keys().rev().filter_map(|number| CatalogPoint::of(record, &others, *number));
+        let rows = CatalogPoint::newest_first(record, &others);
         let of = points.entry(record.lineage().policy.clone()).or_default();
         of.extend(rows.filter(|point| !point.pruned).map(row).take(MOST_POINTS));
         of.truncate(MOST_POINTS);

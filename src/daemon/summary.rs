@@ -32,7 +32,7 @@ pub struct Summary {
 impl Summary {
     /// Of a record as it is now.
     pub fn of(record: &Record<Outline>) -> Summary {
-        let points = || record.state().points.keys().rev().filter_map(|number| CatalogPoint::of(record, &[], *number));
+        let points = || CatalogPoint::newest_first(record, &[]);
         let good = || points().filter(CatalogPoint::is_good);
         Summary {
             good: good().next().map(of_point),

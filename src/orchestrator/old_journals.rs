@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a journal is kept, from the begin of its run on.
-pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Old runs that one backup looks at.
 const MOST: usize = 16;
 /// How long it may take.

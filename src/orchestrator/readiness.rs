@@ -121,8 +121,7 @@ async fn newest(repo: &Repo, lineage: &Lineage) -> Result<Option<(crate::model::
     let good: Vec<&CatalogPoint<'_>> = catalog.points().iter().rev().filter(|point| point.is_good()).collect();
     for point in good {
         if presence(Arc::clone(&repo.store).as_ref(), &record, point.name.id.number).await?.is_complete() {
-            let from = point.point.members.iter().map(|member| member.consistent_from).min().unwrap_or(point.point.started);
-            return Ok(Some((point.name.id.clone(), from)));
+            return Ok(Some((point.name.id.clone(), point.point.consistent_from())));
         }
     }
     Ok(None)

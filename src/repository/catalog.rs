@@ -49,6 +49,11 @@ impl<'a, P: Complete> CatalogPoint<'a, P> {
         })
     }
 
+    /// All points of `record`, newest first, each made when it is asked for.
+    pub fn newest_first<K: Keep<Point = P>>(record: &'a Record<K>, others: &[&Record<K>]) -> impl Iterator<Item = CatalogPoint<'a, P>> {
+        record.state().points.keys().rev().filter_map(|number| CatalogPoint::of(record, others, *number))
+    }
+
     /// Whether it may be chosen by itself: complete, proven, not suspect, not given up.
     pub fn is_good(&self) -> bool {
         self.point.is_complete() && self.is_sound()

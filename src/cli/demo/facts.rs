@@ -141,7 +141,7 @@ impl Lost {
 
 impl Recovered {
     pub(super) fn new(point: &PointRef, manifest: &Point, end: &RestoreEnd) -> Recovered {
-        let consistent_from = manifest.members.iter().map(|member| member.consistent_from).min().unwrap_or(manifest.started);
+        let consistent_from = manifest.consistent_from();
         let member = |(step, _, output): &(crate::model::StepId, crate::model::Outcome, Output)| {
             let Output::Restored { bytes, items, .. } = output else { return None };
             let name = step.as_str().split('/').nth(1)?.to_owned();

@@ -44,7 +44,7 @@ pub struct Entry {
 }
 
 /// The key of a lineage's ledger.
-pub fn key(keys: &CaptureFile, lineage: &Lineage) -> MacKey {
+fn key(keys: &CaptureFile, lineage: &Lineage) -> MacKey {
     keys.lineage_chunk_key(lineage).derive(CONTEXT)
 }
 
@@ -53,7 +53,7 @@ pub fn key(keys: &CaptureFile, lineage: &Lineage) -> MacKey {
 pub struct Place {
     /// The control store.
     pub store: Arc<dyn ObjectStore>,
-    /// See [`key`].
+    /// That of the lineage.
     pub key: MacKey,
     /// Whose.
     pub lineage: Lineage,
@@ -70,6 +70,11 @@ pub struct Ledger {
 }
 
 impl Place {
+    /// That of `lineage` in the control store.
+    pub fn of(store: &Arc<dyn ObjectStore>, keys: &CaptureFile, lineage: &Lineage) -> Place {
+        Place { store: Arc::clone(store), key: key(keys, lineage), lineage: lineage.clone() }
+    }
+
     fn failed(&self) -> impl FnOnce(StoreError) -> DaemonError + '_ {
         |source| DaemonError::Ledger { lineage: self.lineage.clone(), source }
     }

@@ -62,7 +62,7 @@ impl From<&Point> for PointOutline {
             run: point.run.clone(),
             started: point.started,
             ended: point.ended,
-            consistent_from: point.members.iter().map(|member| member.consistent_from).min().unwrap_or(point.started),
+            consistent_from: point.consistent_from(),
             complete: point.complete,
             skew_ms: point.skew_ms,
             bytes: point.members.iter().map(|member| member.bytes).sum(),
@@ -128,7 +128,7 @@ impl Record<Outline> {
         self.kept.without_point.contains(run)
     }
 
-    /// The newest restores and recoveries, of each ten at most, oldest first.
+    /// The newest restores, then the newest recoveries; of each ten at most, oldest first.
     pub fn told(&self) -> impl DoubleEndedIterator<Item = &Body> {
         self.kept.restores.iter().chain(&self.kept.recoveries).map(|entry| &entry.body)
     }

@@ -45,6 +45,13 @@ pub struct Point {
     pub retention: PointRetention,
 }
 
+impl Point {
+    /// Begin of the time that its data represents: the earliest of its members; of a point without members, when the run began.
+    pub fn consistent_from(&self) -> Timestamp {
+        self.members.iter().map(|member| member.consistent_from).min().unwrap_or(self.started)
+    }
+}
+
 /// One member of a point, in public.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
